@@ -1,0 +1,1 @@
+"""The operator of modelroll: one custom resource, one actor per Deployment, one pure plan."""
