@@ -1,0 +1,80 @@
+# Everything a person runs here. `make help` lists it.
+#
+# CLUSTER=auto|devcluster|kind|current|embedded says where `test` and `demo` run (docs/development.md).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CLUSTER ?= auto
+export CLUSTER
+# The interpreter is the machine's own: nothing is downloaded that a registry of packages does not serve.
+export UV_PYTHON_DOWNLOADS ?= never
+export UV_LINK_MODE ?= copy
+
+TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/modelroll/tools
+UV := $(or $(shell command -v uv),$(TOOLS)/bin/uv)
+export PATH := $(dir $(UV)):$(PATH)
+RUN := $(UV) run --frozen --no-sync
+PYTHON_PATHS := service operator models hack tests
+ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## Set everything up and show the main job: a new version goes live under load, nothing fails
+	@hack/cluster up
+	@eval "$$(hack/cluster env)" && $(RUN) python -m hack.demo
+
+.PHONY: test
+test: setup ## Set everything up and run every test that this machine can run (ARGS="-k name" narrows)
+	@hack/cluster up
+	@eval "$$(hack/cluster env)" && $(RUN) pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## The tests that need no cluster
+	@CLUSTER=embedded $(RUN) pytest tests/service tests/operator tests/chart tests/checker_tests tests/devcluster $(ARGS)
+
+.PHONY: lint
+lint: setup ## Formatting, lint, types and layers
+	@$(RUN) ruff format --check $(PYTHON_PATHS)
+	@$(RUN) ruff check $(PYTHON_PATHS)
+	@$(RUN) mypy service/src operator/src models hack tests
+	@$(RUN) lint-imports --verbose >/dev/null || $(RUN) lint-imports
+	@$(RUN) shellcheck -x $$(git grep -lE '^#!.*(bash|/sh)$$')
+
+.PHONY: format
+format: setup ## Format the code and mend what the linter can
+	@$(RUN) ruff format $(PYTHON_PATHS)
+	@$(RUN) ruff check --fix $(PYTHON_PATHS)
+
+.PHONY: generate
+generate: setup ## Make again what is made from something else (CRD copy, values schema, docs, kustomize base)
+	@hack/with-helm $(RUN) python hack/generate.py
+
+.PHONY: verify
+verify: setup ## Fail if anything generated, or the lock file, is out of date
+	@$(UV) lock --check
+	@hack/with-helm $(RUN) python hack/generate.py --check
+
+.PHONY: cluster-up
+cluster-up: setup ## Bring the test cluster up and leave it up
+	@hack/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## Stop the test cluster
+	@hack/cluster down
+
+.PHONY: setup
+setup: .venv/.synced ## The virtual environment (.venv), with every tool in it
+
+.venv/.synced: uv.lock pyproject.toml service/pyproject.toml operator/pyproject.toml | $(UV)
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+$(TOOLS)/bin/uv:
+	@python3 -m venv $(TOOLS) || { echo "python3 cannot make a virtual environment: install python3-venv, or uv itself" >&2; exit 1; }
+	@$(TOOLS)/bin/pip install --quiet uv

@@ -1,0 +1,47 @@
+"""What every test may rely on: the marker `needs`, which keeps a missing part from being skipped silently.
+
+`CLUSTER`, `KUBECONFIG` and `PATH` come from `hack/cluster env`, which `make test` evaluates. With `CI=true` a missing part
+is a failure, because there it means that something was not set up.
+"""
+
+import os
+import shutil
+from collections import Counter
+
+import pytest
+
+HOW_TO_GET = {
+    "cluster": "a Kubernetes cluster: `make test CLUSTER=devcluster` builds one (root, Debian), CLUSTER=kind uses Docker",
+    "helm": "the `helm` command: `make test CLUSTER=devcluster` builds one, or see https://helm.sh/docs/intro/install",
+    "kubectl": "the `kubectl` command: `make test CLUSTER=devcluster` builds one, or see https://kubernetes.io/docs/tasks/tools",
+}
+
+
+def _is_there(part: str) -> bool:
+    if part == "cluster":
+        return os.environ.get("CLUSTER", "embedded") in {"devcluster", "kind"} and "KUBECONFIG" in os.environ
+    return shutil.which(part) is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow proofs on the cluster last, so that a plain fault shows first."""
+    items.sort(key=lambda item: "tests/e2e/" in item.nodeid)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test whose part is missing, with the way to get it."""
+    for mark in item.iter_markers("needs"):
+        for part in mark.args:
+            if _is_there(part):
+                continue
+            sentence = f"needs {HOW_TO_GET[part]}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(sentence, pytrace=False)
+            pytest.skip(sentence)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once per missing part how many tests did not run for want of it."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"NOT RUN: {count} tests. {reason}", yellow=True)
