@@ -15,7 +15,9 @@ export UV_LINK_MODE ?= copy
 
 TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/modelroll/tools
 UV := $(or $(shell command -v uv),$(TOOLS)/bin/uv)
-export PATH := $(dir $(UV)):$(PATH)
+# helm and kubectl of the project's own cluster, for those who have no others.
+DEVCLUSTER_HOME ?= /var/lib/devcluster
+export PATH := $(dir $(UV)):$(PATH):$(DEVCLUSTER_HOME)/bin
 RUN := $(UV) run --frozen --no-sync
 PYTHON_PATHS := service operator models hack tests
 ARGS ?=
@@ -53,12 +55,12 @@ format: setup ## Format the code and mend what the linter can
 
 .PHONY: generate
 generate: setup ## Make again what is made from something else (CRD copy, values schema, docs, kustomize base)
-	@hack/with-helm $(RUN) python hack/generate.py
+	@$(RUN) python hack/generate.py
 
 .PHONY: verify
 verify: setup ## Fail if anything generated, or the lock file, is out of date
 	@$(UV) lock --check
-	@hack/with-helm $(RUN) python hack/generate.py --check
+	@$(RUN) python hack/generate.py --check
 
 .PHONY: cluster-up
 cluster-up: setup ## Bring the test cluster up and leave it up
