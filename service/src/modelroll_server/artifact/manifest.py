@@ -1,0 +1,180 @@
+"""The manifest `modelroll.json`: what the files of an artifact are, what goes in, what comes out.
+
+Owns the document and what makes one valid. Reads no file: `opening` does, and `packing` writes.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from modelroll_server.artifact import version as versions
+from modelroll_server.errors import ManifestInvalid
+from modelroll_server.schema import Input, Scalar
+from modelroll_server.tensors import Datatype
+
+NAME = "modelroll.json"
+MAX_BYTES = 8 * 1024 * 1024
+
+MODEL_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"  # a model is a label's value on a Deployment
+_MODEL = re.compile(MODEL_PATTERN.replace("$", r"\Z"))
+_CREATED = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z", re.ASCII)
+_PLAIN_NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,254}\Z")
+
+Label = Scalar
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of the artifact."""
+
+    sha256: Sha256
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class SklearnRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="sklearn"):
+    """What scikit-learn trained, run by scikit-learn.
+
+    Attributes:
+        format: How the file was written.
+        file: Its name; listed in `files`.
+        requires: Versions that it was trained with, by distribution, and `python`.
+    """
+
+    format: Literal["joblib", "pickle"]
+    file: str
+    requires: dict[str, str]
+
+
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One output tensor; -1 in the shape stands for the rows."""
+
+    name: Literal["prediction", "probability", "score"]
+    datatype: Datatype
+    shape: list[int]
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Rows that the model must answer as it did when it was packed.
+
+    Attributes:
+        rows: Values in the order of `inputs`.
+        prediction: The label or number of each row (a list of them when multi-output).
+        probability: Of each row, in the order of `classes`.
+        score: decision_function of each row.
+        rtol: Relative tolerance of numbers; labels must be equal.
+        atol: Absolute tolerance of numbers.
+    """
+
+    rows: list[list[Scalar | None]]
+    prediction: list[Any]
+    probability: list[Any] | None = None
+    score: list[Any] | None = None
+    rtol: float
+    atol: float
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One version of one model, described."""
+
+    schema: Literal[1]
+    model: str
+    version: str
+    created: str
+    task: Literal["classifier", "regressor", "cluster", "outlier"]
+    files: dict[str, File]
+    runtimes: Annotated[list[SklearnRuntime], msgspec.Meta(min_length=1)]
+    call: Literal["frame", "array", "list"]
+    label: Literal["predict", "argmax"]
+    inputs: Annotated[list[Input], msgspec.Meta(min_length=1)]
+    outputs: Annotated[list[Output], msgspec.Meta(min_length=1)]
+    classes: list[Label] | list[list[Label]] | None = None
+    golden: Golden | None = None
+    metrics: dict[str, float] = {}
+
+
+def is_model_name(text: str) -> bool:
+    """Whether `text` may name a model."""
+    return _MODEL.match(text) is not None
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as it is stored: indented for people, a final newline."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+
+
+def decode(data: bytes) -> Manifest:
+    """The manifest that `data` holds.
+
+    Raises:
+        ManifestInvalid: It is not one; the message names the key.
+    """
+    if len(data) > MAX_BYTES:
+        raise ManifestInvalid(f"{NAME} has more than {MAX_BYTES // 2**20} MiB", expected=MAX_BYTES, found=len(data))
+    try:
+        data.decode("utf-8", "strict")
+        manifest = _DECODER.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise ManifestInvalid(f"{NAME}: {error}") from error
+    for wrong in (*_wrong_names(manifest), *_wrong_files(manifest), *_wrong_inputs(manifest), *_wrong_rows(manifest)):
+        raise ManifestInvalid(f"{NAME}: {wrong}")
+    return manifest
+
+
+_DECODER = msgspec.json.Decoder(Manifest)
+
+
+def _wrong_names(manifest: Manifest) -> Iterator[str]:
+    if not is_model_name(manifest.model):
+        yield f"model {manifest.model!r} is not a name: letters, digits, and - _ . between them, at most 63"
+    if not versions.is_version(manifest.version):
+        yield f"version {manifest.version!r} is not three numbers and an optional pre-release, such as 2.0.0"
+    if not _CREATED.match(manifest.created):
+        yield f"created {manifest.created!r} is not a time in UTC, such as 2026-01-31T12:00:00Z"
+
+
+def _wrong_files(manifest: Manifest) -> Iterator[str]:
+    for name in manifest.files:
+        if not _PLAIN_NAME.match(name) or name == NAME:
+            yield f"files: {name!r} is not a plain file name"
+    for runtime in manifest.runtimes:
+        if runtime.file not in manifest.files:
+            yield f"runtimes: {runtime.file!r} is not listed in files"
+
+
+def _wrong_inputs(manifest: Manifest) -> Iterator[str]:
+    seen: set[str] = set()
+    for column in manifest.inputs:
+        if not column.name or column.name in seen:
+            yield f"inputs: the name {column.name!r} is empty or there twice"
+        seen.add(column.name)
+        if column.unknown == "refuse" and not column.categories:
+            yield f"inputs: {column.name} refuses unknown values and lists no categories"
+        allowed = _MISSING[column.datatype]
+        if column.missing not in allowed:
+            yield f"inputs: {column.name} is {column.datatype} and cannot have missing: {column.missing}"
+    if manifest.call == "list" and (len(manifest.inputs) != 1 or manifest.inputs[0].datatype is not Datatype.BYTES):
+        yield "call: list needs exactly one input, of texts"
+
+
+def _wrong_rows(manifest: Manifest) -> Iterator[str]:
+    if (golden := manifest.golden) is None:
+        return
+    for answers in (golden.prediction, golden.probability, golden.score):
+        if answers is not None and len(answers) != len(golden.rows):
+            yield f"golden: {len(golden.rows)} rows and {len(answers)} answers"
+    for index, row in enumerate(golden.rows):
+        if len(row) != len(manifest.inputs):
+            yield f"golden: row {index} has {len(row)} values for {len(manifest.inputs)} inputs"
+    if golden.probability is not None and manifest.classes is None:
+        yield "golden: probability without classes"
+
+
+_MISSING: dict[Datatype, tuple[str, ...]] = {
+    Datatype.FP64: ("refuse", "nan"),
+    Datatype.FP32: ("refuse", "nan"),
+    Datatype.INT64: ("refuse",),
+    Datatype.BOOL: ("refuse",),
+    Datatype.BYTES: ("refuse", "nan", "none"),
+}

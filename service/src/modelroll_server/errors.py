@@ -1,0 +1,253 @@
+"""Everything that can go wrong, as types: what a caller did, and why an artifact was not loaded.
+
+Owns the words (`code` of a request's error, `reason` of a load's failure). It imports no framework and knows no status
+numbers: each transport has one exhaustive table from these classes to its own codes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class ModelrollError(Exception):
+    """Base of every error that this package raises on purpose. The message is written for the person who reads it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+# --- What a caller asked ---------------------------------------------------------------------------------------------
+
+
+class RequestError(ModelrollError):
+    """A request that gets no answer.
+
+    Attributes:
+        code: snake_case word for machines, one per class.
+        field: The part of the request that is wrong, such as `instances[3].tenure`; None when it is the whole.
+    """
+
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidRequest(RequestError):
+    """The request is not what the endpoint takes, and no narrower class says why."""
+
+
+class InvalidJson(RequestError):
+    """The body is not JSON, is empty, or is nested too deeply to be read."""
+
+    code = "invalid_json"
+
+
+class InvalidField(RequestError):
+    """One field is missing, extra, mistyped, null, out of range or an unknown category."""
+
+    code = "invalid_field"
+
+
+class InvalidFields(RequestError):
+    """Several fields are wrong at once.
+
+    Attributes:
+        errors: The first ten of them.
+    """
+
+    code = "invalid_fields"
+    SHOWN: ClassVar[int] = 10
+
+    def __init__(self, errors: Sequence[InvalidField]) -> None:
+        self.errors = tuple(errors[: self.SHOWN])
+        names = ", ".join(str(error.field) for error in self.errors)
+        more = "" if len(errors) <= self.SHOWN else " and more"
+        super().__init__(f"{names}{more}: {self.errors[0].message}", field=self.errors[0].field)
+
+
+class NotFound(RequestError):
+    """No such path, model or version."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path is there, the method is not.
+
+    Attributes:
+        allow: The methods that are.
+    """
+
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, *, allow: Sequence[str]) -> None:
+        super().__init__(message)
+        self.allow = tuple(allow)
+
+
+class PayloadTooLarge(RequestError):
+    """More bytes or more rows than one request may carry."""
+
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The Content-Type or Content-Encoding is not one that is read."""
+
+    code = "unsupported_media_type"
+
+
+class Overloaded(RequestError):
+    """The queue is full.
+
+    Attributes:
+        retry_after: Seconds after which trying again makes sense.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotReady(RequestError):
+    """No model is loaded (yet)."""
+
+    code = "not_ready"
+
+
+class DeadlineExceeded(RequestError):
+    """The answer would have come too late."""
+
+    code = "deadline_exceeded"
+
+
+class InferenceFailed(RequestError):
+    """The model raised on a row that its schema accepts. The traceback is in the log, not in the message."""
+
+    code = "inference_failed"
+
+
+# --- Why an artifact was not loaded ----------------------------------------------------------------------------------
+
+
+class LoadError(ModelrollError):
+    """An artifact that does not get to answer anybody.
+
+    Attributes:
+        reason: One CamelCase word, the same in `/status`, logs, metrics and the ModelVersion's condition.
+        expected: What should have been found, when that can be said in one JSON value.
+        found: What was found instead.
+    """
+
+    reason: ClassVar[str] = "LoadFailed"
+
+    def __init__(self, message: str, *, expected: Any = None, found: Any = None) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
+
+
+class ArtifactMissing(LoadError):
+    """Nothing is at the path."""
+
+    reason = "ArtifactMissing"
+
+
+class ArtifactIncomplete(LoadError):
+    """The directory has no manifest (yet), or a listed file is absent or of another size."""
+
+    reason = "ArtifactIncomplete"
+
+
+class ManifestInvalid(LoadError):
+    """The manifest is not what the schema of manifests says."""
+
+    reason = "ManifestInvalid"
+
+
+class PathRefused(LoadError):
+    """The path leaves its root, or a file of the artifact is a link or not a regular file."""
+
+    reason = "PathRefused"
+
+
+class DigestMismatch(LoadError):
+    """The bytes are not the ones that the digest, or the manifest, names."""
+
+    reason = "DigestMismatch"
+
+
+class PolicyRefused(LoadError):
+    """The artifact policy does not allow this file to be loaded."""
+
+    reason = "PolicyRefused"
+
+
+class TrainedWithOther(LoadError):
+    """Trained with another scikit-learn major.minor than the one that is installed."""
+
+    reason = "TrainedWithOther"
+
+
+class ModuleMissing(LoadError):
+    """Loading needs a module that is not installed."""
+
+    reason = "ModuleMissing"
+
+
+class LoadFailed(LoadError):
+    """The file could not be turned into an estimator."""
+
+    reason = "LoadFailed"
+
+
+class ModelMismatch(LoadError):
+    """The manifest names another model than the one that is served here."""
+
+    reason = "ModelMismatch"
+
+
+class VersionMismatch(LoadError):
+    """The manifest names another version than the target does."""
+
+    reason = "VersionMismatch"
+
+
+class SchemaChanged(LoadError):
+    """The inputs or outputs are not compatible with the baseline's."""
+
+    reason = "SchemaChanged"
+
+
+class WarmUpFailed(LoadError):
+    """The model raised on its own example rows."""
+
+    reason = "WarmUpFailed"
+
+
+class GoldenRowsDiffer(LoadError):
+    """The model does not reproduce the golden rows of its manifest."""
+
+    reason = "GoldenRowsDiffer"
+
+
+class CrashedWhileLoading(LoadError):
+    """The process died while it loaded this revision; it is not tried again."""
+
+    reason = "CrashedWhileLoading"
+
+
+class RevisionClash(LoadError):
+    """Two sources give one revision different contents."""
+
+    reason = "RevisionClash"
+
+
+class TargetInvalid(LoadError):
+    """A target file does not parse."""
+
+    reason = "TargetInvalid"

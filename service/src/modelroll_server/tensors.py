@@ -1,0 +1,118 @@
+"""Columns on the way into a model and arrays on the way out.
+
+Owns their shapes and how they are cut and joined. Knows nothing of schemas, models or transports.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Datatype(StrEnum):
+    """Datatypes of the Open Inference Protocol that a column may have."""
+
+    FP64 = "FP64"
+    FP32 = "FP32"
+    INT64 = "INT64"
+    BOOL = "BOOL"
+    BYTES = "BYTES"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy dtype of a column: texts are objects (`str`, or None or nan where missing)."""
+        return _DTYPES[self]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers."""
+        return self in {Datatype.FP64, Datatype.FP32, Datatype.INT64}
+
+
+_DTYPES: dict[Datatype, np.dtype[Any]] = {
+    Datatype.FP64: np.dtype(np.float64),
+    Datatype.FP32: np.dtype(np.float32),
+    Datatype.INT64: np.dtype(np.int64),
+    Datatype.BOOL: np.dtype(np.bool_),
+    Datatype.BYTES: np.dtype(object),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows for a model, by column.
+
+    Attributes:
+        names: Column names, in manifest order.
+        columns: One array of shape [rows] a name, in the dtype of its `Datatype`.
+        rows: How many rows there are (a table may have rows and no columns).
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[Array, ...]
+    rows: int
+
+    def slice(self, start: int, stop: int) -> "Table":
+        """Rows start to stop, without copying."""
+        columns = tuple(column[start:stop] for column in self.columns)
+        return Table(self.names, columns, max(0, min(stop, self.rows) - start))
+
+    @staticmethod
+    def concat(tables: Sequence["Table"]) -> "Table":
+        """One table of the rows of all, in order. They must have the same names; at least one is needed."""
+        if len(tables) == 1:
+            return tables[0]
+        columns = tuple(np.concatenate(parts) for parts in zip(*(table.columns for table in tables), strict=True))
+        return Table(tables[0].names, columns, sum(table.rows for table in tables))
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model says about the rows of one table.
+
+    Attributes:
+        prediction: Labels or numbers, [rows], or [rows, outputs] when multi-output.
+        probability: P(class) as float64 [rows, classes], a list of those when multi-output, None without predict_proba.
+        score: decision_function as float64, [rows] or [rows, classes]; only where there is no probability.
+    """
+
+    prediction: Array
+    probability: Array | list[Array] | None = None
+    score: Array | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows were answered."""
+        return len(self.prediction)
+
+    def slice(self, start: int, stop: int) -> "Outputs":
+        """The answers to rows start to stop, without copying."""
+        return self._map(lambda array: array[start:stop])
+
+    @staticmethod
+    def concat(parts: Sequence["Outputs"]) -> "Outputs":
+        """One answer to all rows, in order. All must come from one model; at least one is needed."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        probability: Array | list[Array] | None = None
+        if isinstance(first.probability, list):
+            lists = [part.probability for part in parts if isinstance(part.probability, list)]
+            probability = [np.concatenate(arrays) for arrays in zip(*lists, strict=True)]
+        elif first.probability is not None:
+            probability = np.concatenate([part.probability for part in parts])
+        score = None if first.score is None else np.concatenate([part.score for part in parts])
+        return Outputs(np.concatenate([part.prediction for part in parts]), probability, score)
+
+    def _map(self, cut: Callable[[Array], Array]) -> "Outputs":
+        probability = self.probability
+        if isinstance(probability, list):
+            probability = [cut(array) for array in probability]
+        elif probability is not None:
+            probability = cut(probability)
+        return Outputs(cut(self.prediction), probability, None if self.score is None else cut(self.score))
