@@ -226,12 +226,26 @@ def _text(_: Input) -> Callable[[Any], Any]:
     return check
 
 
+def _any(column: Input) -> Callable[[Any], Any]:
+    numbers, integers = _number(column), _integer(column)
+
+    def check(value: Any) -> Any:
+        if type(value) is float or type(value) is int:
+            (numbers if type(value) is float else integers)(value)
+        elif type(value) is not str and type(value) is not bool:
+            raise Refused(f"must be a number, a string or a boolean, got {_typed(value)}")
+        return value
+
+    return check
+
+
 _CHECKERS: dict[Datatype, Callable[[Input], Callable[[Any], Any]]] = {
     Datatype.FP64: _number,
     Datatype.FP32: _number,
     Datatype.INT64: _integer,
     Datatype.BOOL: _boolean,
     Datatype.BYTES: _text,
+    Datatype.ANY: _any,
 }
 
 

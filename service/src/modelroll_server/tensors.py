@@ -15,13 +15,18 @@ Array = npt.NDArray[Any]
 
 
 class Datatype(StrEnum):
-    """Datatypes of the Open Inference Protocol that a column may have."""
+    """Datatypes of the Open Inference Protocol that a column may have.
+
+    ANY is none of them and stands in no manifest: a column of a bare file, of which only the name is known, holds
+    values as JSON typed them.
+    """
 
     FP64 = "FP64"
     FP32 = "FP32"
     INT64 = "INT64"
     BOOL = "BOOL"
     BYTES = "BYTES"
+    ANY = "ANY"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -40,6 +45,7 @@ _DTYPES: dict[Datatype, np.dtype[Any]] = {
     Datatype.INT64: np.dtype(np.int64),
     Datatype.BOOL: np.dtype(np.bool_),
     Datatype.BYTES: np.dtype(object),
+    Datatype.ANY: np.dtype(object),
 }
 
 

@@ -177,4 +177,5 @@ _MISSING: dict[Datatype, tuple[str, ...]] = {
     Datatype.INT64: ("refuse",),
     Datatype.BOOL: ("refuse",),
     Datatype.BYTES: ("refuse", "nan", "none"),
+    Datatype.ANY: (),  # only a bare file's inputs are that vague
 }

@@ -1,0 +1,104 @@
+"""The gates that a loaded version passes before it answers anybody: it runs, and it reproduces its golden rows.
+
+Used where a version is loaded and where one is packed or verified. Knows nothing of revisions or requests.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from modelroll_server.artifact.manifest import Manifest
+from modelroll_server.errors import GoldenRowsDiffer, RequestError, WarmUpFailed
+from modelroll_server.runtimes.base import Runtime
+from modelroll_server.schema import Schema
+from modelroll_server.tensors import Array, Outputs, Table
+
+WARM_UP_ROWS = 32
+
+
+def warm_up(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
+    """Answer one row and a batch, so that the first caller does not pay for what is done once.
+
+    Raises:
+        WarmUpFailed: The model raised, or answered with another number of rows.
+    """
+    rows = manifest.golden.rows if manifest.golden else _example(manifest)
+    if not rows:
+        return
+    try:
+        one = schema.decode_rows(rows[:1])
+        batch = Table.concat([one] * WARM_UP_ROWS)
+        answered = [runtime.predict(table).rows for table in (one, batch)]
+    except Exception as error:  # a model raises what it likes
+        raise WarmUpFailed(f"the model raised on its own rows: {type(error).__name__}: {error}") from error
+    if answered != [1, WARM_UP_ROWS]:
+        raise WarmUpFailed("the model answers with another number of rows", expected=[1, WARM_UP_ROWS], found=answered)
+
+
+def check_golden(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
+    """Answer the golden rows, in one batch, and compare.
+
+    Raises:
+        GoldenRowsDiffer: A row is answered otherwise, or not at all; expected and found are the first such row's.
+    """
+    golden = manifest.golden
+    if golden is None or not golden.rows:
+        return
+    try:
+        outputs = runtime.predict(schema.decode_rows(golden.rows, "golden row {}".format))
+    except RequestError as error:
+        raise GoldenRowsDiffer(f"the schema refuses {error.field}: {error.message}") from error
+    except Exception as error:  # a model raises what it likes
+        raise GoldenRowsDiffer(f"the model raised on the golden rows: {type(error).__name__}: {error}") from error
+    expected = {"prediction": golden.prediction, "probability": golden.probability, "score": golden.score}
+    found = plain(outputs)
+    numeric = manifest.task == "regressor"
+    for index in range(len(golden.rows)):
+        for name, rows in expected.items():
+            if rows is None:
+                continue
+            answers = found[name]
+            answer = None if answers is None else answers[index]
+            exact = name == "prediction" and not numeric
+            if answer != rows[index] and (exact or not _close(rows[index], answer, golden.rtol, golden.atol)):
+                sentence = f"golden row {index} has another {name}"
+                raise GoldenRowsDiffer(sentence, expected=rows[index], found=answer)
+
+
+def plain(outputs: Outputs) -> dict[str, list[Any] | None]:
+    """Outputs as JSON has them, by row.
+
+    What is not finite is None; a row of a multi-output probability is a list of lists.
+    """
+    probability: list[Any] | None = None
+    if isinstance(outputs.probability, list):
+        by_output = [_listed(array) for array in outputs.probability]
+        probability = [list(row) for row in zip(*by_output, strict=True)]
+    elif outputs.probability is not None:
+        probability = _listed(outputs.probability)
+    score = None if outputs.score is None else _listed(outputs.score)
+    return {"prediction": _listed(outputs.prediction), "probability": probability, "score": score}
+
+
+def _listed(array: Array) -> list[Any]:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return list(np.where(np.isfinite(array), array.astype(object), np.array(None)).tolist())
+    return list(array.tolist())
+
+
+def _close(expected: Any, found: Any, rtol: float, atol: float) -> bool:
+    try:
+        wanted, got = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    except (TypeError, ValueError):  # texts, or lists of uneven lengths (multi-output probabilities)
+        if isinstance(expected, Sequence) and isinstance(found, Sequence) and len(expected) == len(found):
+            return not isinstance(expected, str) and all(
+                _close(one, other, rtol, atol) for one, other in zip(expected, found, strict=True)
+            )
+        return False
+    return wanted.shape == got.shape and bool(np.allclose(got, wanted, rtol=rtol, atol=atol, equal_nan=True))
+
+
+def _example(manifest: Manifest) -> list[list[Any]]:
+    row = [column.example for column in manifest.inputs]
+    return [] if any(value is None for value in row) else [row]

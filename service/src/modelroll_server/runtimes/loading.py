@@ -1,0 +1,46 @@
+"""From an open artifact to something that answers: which runtime, whether it may be loaded here, and the loading."""
+
+from modelroll_server.artifact.opening import OpenArtifact
+from modelroll_server.runtimes import bare, requirements, scikit
+from modelroll_server.runtimes.base import Loaded
+
+UNNAMED = "model"
+UNVERSIONED = "0.0.0"
+
+
+def load(opened: OpenArtifact, *, model: str | None = None, version: str | None = None) -> Loaded:
+    """Load the model of an artifact with the first of its runtimes.
+
+    Args:
+        opened: What to load from; may be closed afterwards.
+        model: Name of a bare file's model, which has no manifest to tell it.
+        version: The same for its version.
+
+    Raises:
+        PolicyRefused: The policy wants a digest.
+        TrainedWithOther: It was trained with another scikit-learn.
+        ModuleMissing: It needs a module that is not installed.
+        LoadFailed: It cannot be loaded.
+        ArtifactIncomplete, DigestMismatch, PathRefused: Its file is not what the manifest says.
+    """
+    manifest = opened.manifest
+    if manifest is None:
+        return _load_bare(opened, model or UNNAMED, version or UNVERSIONED)
+    entry = manifest.runtimes[0]
+    opened.require_trust(entry.format)
+    requirements.check(entry.requires)
+    with opened.reading(entry.file) as file:
+        estimator = scikit.load_estimator(file, entry.format)
+    runtime = scikit.SklearnRuntime(estimator, call=manifest.call, label=manifest.label)
+    return Loaded(manifest, runtime, opened.digest, opened.path)
+
+
+def _load_bare(opened: OpenArtifact, model: str, version: str) -> Loaded:
+    name = opened.path.name
+    file_format = bare.format_of(name)
+    opened.require_trust(file_format)
+    with opened.reading(name) as file:
+        estimator = scikit.load_estimator(file, file_format)
+    created = opened.modified.strftime("%Y-%m-%dT%H:%M:%SZ")
+    manifest, runtime = bare.describe(estimator, model=model, version=version, created=created, file=name)
+    return Loaded(manifest, runtime, opened.digest, opened.path)
