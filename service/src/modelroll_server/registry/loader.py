@@ -1,0 +1,93 @@
+"""From content to a version that may answer: open, load, and every gate, in the order that costs least.
+
+Runs in a thread of its own. Knows neither revisions nor what is live.
+"""
+
+import contextlib
+import ctypes
+import datetime
+import time
+from pathlib import Path
+from typing import Literal
+
+from modelroll_server import errors
+from modelroll_server.artifact import opening
+from modelroll_server.artifact.manifest import Manifest
+from modelroll_server.artifact.policy import Policy
+from modelroll_server.registry import compatibility
+from modelroll_server.registry.target import Content
+from modelroll_server.registry.version import Version
+from modelroll_server.runtimes import gates, loading
+from modelroll_server.runtimes.base import Loaded
+from modelroll_server.schema import Schema
+
+
+class Loader:
+    """Loads versions under one mount, by one policy."""
+
+    def __init__(
+        self, root: Path, policy: Policy, *, model: str | None = None, extra_fields: Literal["refuse", "ignore"]
+    ) -> None:
+        self._root = root
+        self._policy = policy
+        self._model = model
+        self._extra_fields = extra_fields
+
+    def load(self, content: Content, baseline: Content | None = None) -> Version:
+        """Load and check; blocks.
+
+        Args:
+            content: What to load.
+            baseline: What the schema is compared with; its manifest alone is read.
+
+        Raises:
+            errors.LoadError: with the reason.
+        """
+        began = time.monotonic()
+        try:
+            loaded = self._open(content, baseline)
+            schema = Schema(loaded.manifest.inputs, extra_fields=self._extra_fields)
+            gates.warm_up(loaded.manifest, schema, loaded.runtime)
+            gates.check_golden(loaded.manifest, schema, loaded.runtime)
+        except errors.LoadError:
+            raise
+        except (Exception, SystemExit) as error:  # unpickling runs foreign code: whatever it raises is its failure
+            raise errors.LoadFailed(f"{type(error).__name__}: {error}") from error
+        found = Content(loaded.manifest.version, content.path, loaded.digest, content.env)
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        seconds = time.monotonic() - began
+        return Version(found, loaded.manifest, schema, loaded.runtime, loaded.digest, now, seconds)
+
+    def _open(self, content: Content, baseline: Content | None) -> Loaded:
+        with self._opened(content, content.digest) as opened:
+            if opened.manifest is not None:
+                self._check_names(opened.manifest, content)
+                if baseline is not None:
+                    self._check_baseline(opened.manifest, baseline)
+            return loading.load(opened, model=self._model, version=content.version)
+
+    def _opened(self, content: Content, digest: str | None) -> opening.OpenArtifact:
+        if content.path is None:
+            raise errors.ArtifactMissing("MODEL_PATH is not set, and the target says to serve it")
+        root = None if Path(content.path).is_absolute() else self._root
+        return opening.open_artifact(content.path, root=root, policy=self._policy, digest=digest)
+
+    def _check_names(self, manifest: Manifest, content: Content) -> None:
+        if self._model is not None and manifest.model != self._model:
+            sentence = f"the manifest is of the model {manifest.model}, served here is {self._model}"
+            raise errors.ModelMismatch(sentence, expected=self._model, found=manifest.model)
+        if content.version is not None and manifest.version != content.version:
+            sentence = f"the manifest is of version {manifest.version}, wanted is {content.version}"
+            raise errors.VersionMismatch(sentence, expected=content.version, found=manifest.version)
+
+    def _check_baseline(self, manifest: Manifest, baseline: Content) -> None:
+        # A baseline that is gone cannot be kept to; what it answered with is gone as well.
+        with contextlib.suppress(errors.ArtifactMissing), self._opened(baseline, None) as opened:
+            if opened.manifest is not None:
+                compatibility.check(manifest, opened.manifest)
+
+
+def return_memory() -> None:
+    """Give freed pages back to the system: the C library keeps them otherwise, and reloads would look like a leak."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

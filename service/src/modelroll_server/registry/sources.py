@@ -1,0 +1,98 @@
+"""Where a pod reads what it is to serve: the three projected files, or a model's directory.
+
+Owns the consistency of a reading. Decides nothing: `target` does.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Protocol
+
+from modelroll_server import errors
+from modelroll_server.artifact import catalog
+from modelroll_server.registry import target as targets
+from modelroll_server.registry.target import Content, Snapshot, Source, Target
+
+_MAX_BYTES = 1 << 20  # an annotation cannot be larger either
+
+
+class TargetSource(Protocol):
+    """Something that says, at any time, what to serve."""
+
+    async def read(self) -> Snapshot:
+        """One consistent reading."""
+
+
+class Files:
+    """The files `target`, `settled` and `move` of a projected volume, and MODEL_PATH.
+
+    The kubelet writes a volume's files into a new directory and swaps the link `..data` to it: the link is resolved
+    once a reading, so that the three files are of one moment.
+    """
+
+    def __init__(self, directory: Path | None, env: Content | None) -> None:
+        self._directory = directory
+        self._env = None if env is None else Target("env", 0, env)
+
+    async def read(self) -> Snapshot:
+        """The three files as they are now. They are small and in memory: no thread is worth it."""
+        return self.snapshot()
+
+    def snapshot(self) -> Snapshot:
+        """The same, at once."""
+        if self._directory is None:
+            return Snapshot(env=self._env)
+        data = self._directory / "..data"
+        try:
+            directory = data.resolve(strict=True)
+        except OSError:
+            directory = self._directory
+        found: dict[Source, Target | None] = {}
+        invalid = []
+        names: tuple[Source, ...] = ("target", "settled", "move")
+        for name in names:
+            try:
+                found[name] = targets.parse(name, _read(directory / name))
+            except errors.TargetInvalid as error:
+                found[name] = None
+                invalid.append(error.message)
+        return targets.resolve(
+            Snapshot(found["target"], found["settled"], found["move"], self._env, tuple(invalid)),
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_BYTES)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise errors.TargetInvalid(f"{path.name}: {os.strerror(error.errno or 0)}") from error
+
+
+class Directory:
+    """A model's directory: its highest complete version, under a revision that grows when that changes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._current = Target("env", 0, Content(path=str(directory), env=True))
+
+    async def read(self) -> Snapshot:
+        """The highest complete version, looked for in a thread: a directory may be on a network."""
+        content = await asyncio.to_thread(self._highest)
+        if content is not None and content != self._current.content:
+            self._current = Target("env", self._current.revision + 1, content)
+        return Snapshot(env=self._current)
+
+    def _highest(self) -> Content | None:
+        try:
+            entry = catalog.to_serve(catalog.complete_versions(self._directory))
+        except OSError:
+            return None
+        return None if entry is None else Content(entry.version.text, str(entry.path), entry.digest, env=True)
+
+
+def is_model_directory(path: Path) -> bool:
+    """Whether `path` holds the versions of a model rather than being one."""
+    return path.is_dir() and not catalog.is_artifact(path)

@@ -1,0 +1,228 @@
+"""What a pod is told to serve, and what follows from it: the pure half of protocol S2 and S3.
+
+Owns the parsing of the three files and every decision that needs nothing but them and what is live. Touches no file,
+no clock and no model.
+"""
+
+import dataclasses
+from typing import Literal
+
+import msgspec
+
+from modelroll_server import errors
+
+Source = Literal["target", "settled", "move", "env"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What is served: a version's place and identity; `env` is whatever MODEL_PATH says."""
+
+    version: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+
+    def agrees(self, other: "Content") -> bool:
+        """Whether both can be the same thing: a version or digest that one of them leaves out agrees with any."""
+        return (
+            self.path == other.path
+            and _agree(self.version, other.version)
+            and _agree(self.digest, other.digest)
+            and (self.env == other.env or self.path is not None)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Content at a revision, and the file that said so."""
+
+    source: Source
+    revision: int
+    content: Content
+    baseline: Content | None = None
+    attempt: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """One consistent reading of everything that says what to serve.
+
+    `env` is MODEL_PATH as a target; `invalid` are the sentences about files that do not parse and so say nothing.
+    """
+
+    target: Target | None = None
+    settled: Target | None = None
+    move: Target | None = None
+    env: Target | None = None
+    invalid: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Live:
+    """What is live, in the words of a target."""
+
+    content: Content
+    revision: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Keep:
+    """Nothing is to be done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Adopt:
+    """What is live is what is wanted: only the revision is taken over."""
+
+    want: Target
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """Another content is wanted: load it, check it, and swap it in."""
+
+    want: Target
+
+
+@dataclasses.dataclass(frozen=True)
+class Clash:
+    """Two sources say different things under one revision: what is live stays."""
+
+    want: Target
+    other: Content
+
+
+Decision = Keep | Adopt | Load | Clash
+
+
+class _ContentDocument(msgspec.Struct):
+    version: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+
+
+class _TargetDocument(_ContentDocument):
+    revision: int = -1
+    baseline: _ContentDocument | None = None
+    attempt: str | None = None
+
+
+_DECODER = msgspec.json.Decoder(_TargetDocument)
+
+
+def parse(source: Source, data: bytes) -> Target | None:
+    """Read one of the three files; an empty one says nothing.
+
+    Raises:
+        errors.TargetInvalid: the file does not parse or cannot be meant.
+    """
+    if not data.strip():
+        return None
+    try:
+        document = _DECODER.decode(data)
+    except (msgspec.DecodeError, RecursionError) as exception:
+        raise errors.TargetInvalid(f"{source}: {exception}") from exception
+    if document.revision < 0:
+        raise errors.TargetInvalid(f"{source}: no revision, or a negative one")
+    baseline = None if document.baseline is None else _content(source, document.baseline)
+    return Target(source, document.revision, _content(source, document), baseline, document.attempt)
+
+
+def _content(source: str, document: _ContentDocument) -> Content:
+    if document.env:
+        return Content(env=True)
+    path = document.path
+    if not path:
+        raise errors.TargetInvalid(f"{source}: neither a path nor env")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise errors.TargetInvalid(f"{source}: the path {path!r} leads out of the mount")
+    return Content(document.version, path, document.digest)
+
+
+def base(snapshot: Snapshot) -> Target | None:
+    """What a pod starts with: the higher revision of target and settled, settled when equal; else MODEL_PATH."""
+    named = [target for target in (snapshot.settled, snapshot.target) if target is not None]
+    return max(named, key=lambda target: target.revision) if named else snapshot.env
+
+
+def wanted(snapshot: Snapshot) -> Target | None:
+    """What a running pod is to serve: the highest revision of base and move, base when equal."""
+    start = base(snapshot)
+    if snapshot.move is None or (start is not None and start.revision >= snapshot.move.revision):
+        return start
+    return snapshot.move
+
+
+def clash(snapshot: Snapshot, want: Target) -> Content | None:
+    """What another source says under the revision of `want`, if it says something else."""
+    for other in (snapshot.target, snapshot.settled, snapshot.move):
+        if other is not None and other.revision == want.revision and not other.content.agrees(want.content):
+            return other.content
+    return None
+
+
+def decide_start(snapshot: Snapshot) -> Decision:
+    """What a pod with nothing live does: it loads its base, and nothing else."""
+    want = base(snapshot)
+    if want is None:
+        return Keep()
+    candidates = dataclasses.replace(snapshot, move=None)
+    other = clash(candidates, want)
+    return Load(want) if other is None else Clash(want, other)
+
+
+def decide(snapshot: Snapshot, live: Live, refused: frozenset[int], crashed: frozenset[int]) -> Decision:
+    """What a pod that serves does.
+
+    Args:
+        snapshot: the reading, with MODEL_PATH's content resolved wherever a source says `env`.
+        live: what is live, at the highest revision adopted.
+        refused: revisions that failed; none of them is tried again.
+        crashed: revisions whose load once took the process down; they are not taken as a move, but may be settled.
+    """
+    want = wanted(snapshot)
+    if want is None or want.revision < live.revision:
+        return Keep()
+    other = clash(snapshot, want)
+    if other is None and want.revision == live.revision and not live.content.agrees(want.content):
+        other = live.content
+    if other is not None:
+        return Clash(want, other)
+    if live.content.agrees(want.content):
+        return Keep() if want.revision == live.revision else Adopt(want)
+    if want.revision in refused or (want.source == "move" and want.revision in crashed):
+        return Keep()
+    return Load(want)
+
+
+def gated_by_baseline(snapshot: Snapshot, want: Target) -> Content | None:
+    """The baseline whose schema `want` must keep: only until all pods have settled on it."""
+    settled = -1 if snapshot.settled is None else snapshot.settled.revision
+    return want.baseline if want.revision > settled else None
+
+
+def _agree(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def resolve(snapshot: Snapshot) -> Snapshot:
+    """The same reading, with MODEL_PATH's content wherever a source says `env`."""
+    if snapshot.env is None:
+        return snapshot
+    content = dataclasses.replace(snapshot.env.content, env=True)
+
+    def resolved(target: Target | None) -> Target | None:
+        if target is None:
+            return None
+        baseline = content if target.baseline is not None and target.baseline.env else target.baseline
+        named = content if target.content.env else target.content
+        return dataclasses.replace(target, content=named, baseline=baseline)
+
+    return dataclasses.replace(
+        snapshot,
+        target=resolved(snapshot.target),
+        settled=resolved(snapshot.settled),
+        move=resolved(snapshot.move),
+    )

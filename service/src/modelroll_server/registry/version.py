@@ -1,0 +1,40 @@
+"""One version in memory. A request holds the one it started on; the last to let go frees it."""
+
+import dataclasses
+
+from modelroll_server.artifact.manifest import Manifest
+from modelroll_server.registry.target import Content
+from modelroll_server.runtimes.base import Runtime
+from modelroll_server.schema import Schema
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """A loaded and checked version.
+
+    Attributes:
+        content: Where it came from, with the version and digest that were found there.
+        manifest: Its own.
+        schema: Its inputs, compiled.
+        runtime: What answers.
+        loaded: When it passed its gates, RFC 3339 UTC.
+        seconds: How long loading and checking took.
+    """
+
+    content: Content
+    manifest: Manifest
+    schema: Schema
+    runtime: Runtime
+    digest: str
+    loaded: str
+    seconds: float
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.manifest.model
+
+    @property
+    def number(self) -> str:
+        """The version, such as `2.0.0`."""
+        return self.manifest.version

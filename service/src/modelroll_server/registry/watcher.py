@@ -1,0 +1,134 @@
+"""The loop that brings what is live to what is wanted: protocol S2 and S3 against real files, time and loads.
+
+Owns when things happen: the reading every 100 ms, the back-off, the one load at a time. What happens is `target`'s.
+"""
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import Callable
+
+from modelroll_server import errors
+from modelroll_server.registry import loader as loaders
+from modelroll_server.registry import target as targets
+from modelroll_server.registry.marker import Marker
+from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.sources import TargetSource
+from modelroll_server.registry.target import Adopt, Clash, Content, Load, Snapshot, Target
+from modelroll_server.registry.version import Version
+
+PERIOD = 0.1
+LOOK_AGAIN = 1.0  # for an artifact that is not there (yet)
+LONGEST_BACK_OFF = 10.0
+
+LoadFunction = Callable[[Content, Content | None], Version]
+
+
+class Watcher:
+    """Follows one source of targets into one registry."""
+
+    def __init__(
+        self,
+        source: TargetSource,
+        registry: Registry,
+        load: LoadFunction,
+        marker: Marker,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._registry = registry
+        self._load = load
+        self._marker = marker
+        self._clock = clock
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._failing: Target | None = None
+        self._failures = 0
+        self._next_try = 0.0
+        if marker.found is not None:
+            error = errors.CrashedWhileLoading(f"the process died while it loaded revision {marker.found}")
+            registry.refuse(Target("move", marker.found, Content()), error, for_good=False)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            await self.step()
+            await asyncio.sleep(PERIOD)
+
+    def close(self) -> None:
+        """Begin no further load; one that runs is not waited for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def step(self) -> None:
+        """Read once, and do what follows from it."""
+        snapshot = await self._source.read()
+        self._registry.see(snapshot)
+        live = self._registry.position()
+        if live is None:
+            await self._start(snapshot)
+            return
+        match targets.decide(snapshot, live, self._registry.refused, self._marker.crashed):
+            case Adopt(want):
+                self._registry.adopt(want)
+            case Clash(want, other):
+                self._registry.refuse(want, _clash(want, other), for_good=False)
+            case Load(want):
+                await self._follow(snapshot, want)
+
+    async def _start(self, snapshot: Snapshot) -> None:
+        match targets.decide_start(snapshot):
+            case Clash(want, other):
+                self._registry.refuse(want, _clash(want, other), for_good=False)
+            case Load(want):
+                waits = self._registry.is_lazy and not self._registry.asked.is_set()
+                if waits or (want == self._failing and self._clock() < self._next_try):
+                    return
+                await self._try_base(snapshot, want)
+
+    async def _try_base(self, snapshot: Snapshot, want: Target) -> None:
+        self._failures = self._failures + 1 if want == self._failing else 1
+        try:
+            version = await self._load_in_thread(snapshot, want)
+        except errors.LoadError as error:
+            self._registry.refuse(want, error, for_good=False)
+            self._failing = want
+            soon = isinstance(error, errors.ArtifactMissing | errors.ArtifactIncomplete)
+            self._next_try = self._clock() + (LOOK_AGAIN if soon else back_off(self._failures))
+            return
+        latest = await self._source.read()
+        if targets.base(latest) == want:
+            self._registry.swap(version, want)
+        else:
+            self._registry.abandon()  # the next step reads again and loads what is wanted now
+
+    async def _follow(self, snapshot: Snapshot, want: Target) -> None:
+        self._marker.set(want.revision)
+        try:
+            version = await self._load_in_thread(snapshot, want)
+        except errors.LoadError as error:
+            self._registry.refuse(want, error, for_good=True)
+            return
+        finally:
+            self._marker.clear()
+        # While it loaded the rollout may have been called off: nobody may see a version that is not wanted any more.
+        if targets.wanted(await self._source.read()) == want:
+            self._registry.swap(version, want)
+        else:
+            self._registry.abandon()
+        del version
+        await asyncio.get_running_loop().run_in_executor(self._thread, loaders.return_memory)
+
+    async def _load_in_thread(self, snapshot: Snapshot, want: Target) -> Version:
+        self._registry.begin(want)
+        baseline = targets.gated_by_baseline(snapshot, want)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._load, want.content, baseline)
+
+
+def back_off(failures: int) -> float:
+    """Seconds to wait after that many failures in a row: 1, 2, 4, 8, then 10."""
+    return min(LONGEST_BACK_OFF, 2.0 ** min(failures - 1, 10))
+
+
+def _clash(want: Target, other: Content) -> errors.RevisionClash:
+    sentence = f"revision {want.revision} is said to be both {want.content.path} and {other.path}"
+    return errors.RevisionClash(sentence, expected=other.path, found=want.content.path)

@@ -1,0 +1,137 @@
+"""What a server is told from outside: environment variables and flags, checked once, at start.
+
+Owns the names, the defaults and the sentences for bad values. Knows nothing of what the settings are for, and is read
+only by `app` and `cli`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the variable and says what it may be."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything a server is told; each field is the variable of the same name in capitals."""
+
+    model_path: str
+    """Artifact, bare file or model directory; absolute, or relative to `model_root`. Empty: only targets are served."""
+    model_name: str | None = None
+    """The model's name; a manifest that names another one is refused."""
+    model_digest: str | None = None
+    """The digest that `model_path` must have."""
+    model_root: Path = Path("/models")
+    """The mount that every target's path is relative to, and must stay under."""
+    target_dir: Path | None = None
+    """Directory of the files `target`, `settled` and `move`."""
+    state_dir: Path | None = None
+    """Writable directory for the load marker; outlives the container, not the pod."""
+    artifact_policy: Literal["digest", "any"] = "digest"
+    """Which artifacts may run code: `digest` wants pickles named by their digest."""
+    load: Literal["preload", "lazy"] = "preload"
+    """When `model_path` is loaded: before the server is ready, or on the first request."""
+    extra_fields: Literal["refuse", "ignore"] = "refuse"
+    """What happens to a field that the model has no input for."""
+    host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside
+    port: int = 8000
+    management_port: int = 8081
+    drain_delay: float = 0.0
+    """Seconds between SIGTERM and the close of idle connections; the chart sets 6."""
+    shutdown_timeout: float = 30.0
+    """Seconds that requests in flight get after the delay."""
+    pod_name: str = ""
+    pod_uid: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "console"] = "json"
+    log_requests: bool = False
+
+
+def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings; a flag that is not None wins over its variable, an empty variable counts as absent.
+
+    Raises:
+        SettingsError: a value cannot be used.
+    """
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(Settings):
+        flag = (flags or {}).get(field.name)
+        text = str(flag) if flag is not None else environment.get(field.name.upper(), "")
+        if text:
+            given[field.name] = _PARSERS[field.name](field.name.upper(), text)
+    if not given.get("model_path") and not given.get("target_dir"):
+        raise SettingsError("MODEL_PATH is not set: name an artifact, a model file or a model's directory")
+    given.setdefault("model_path", "")
+    return Settings(**given)
+
+
+def _text(_name: str, text: str) -> str:
+    return text
+
+
+def _path(_name: str, text: str) -> Path:
+    return Path(text).absolute()
+
+
+def _choice(*allowed: str) -> Callable[[str, str], str]:
+    def parse(name: str, text: str) -> str:
+        if text.lower() not in allowed:
+            raise SettingsError(f"{name} is {text!r}, and may be {' or '.join(allowed)}")
+        return text.lower()
+
+    return parse
+
+
+def _port(name: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise SettingsError(f"{name} is {text!r}, and may be a port: 0 (any free one) to 65535")
+    return int(text)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise SettingsError(f"{name} is {text!r}, and may be a number of seconds from 0 to 3600")
+    return seconds
+
+
+def _digest(name: str, text: str) -> str:
+    algorithm, _, digits = text.partition(":")
+    if algorithm != "sha256" or len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
+        raise SettingsError(f"{name} is {text!r}, and may be sha256: and 64 hexadecimal digits")
+    return text
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0"}:
+        raise SettingsError(f"{name} is {text!r}, and may be true or false")
+    return text.lower() in {"true", "1"}
+
+
+_PARSERS: Mapping[str, Callable[[str, str], Any]] = {
+    "model_path": _text,
+    "model_name": _text,
+    "model_digest": _digest,
+    "model_root": _path,
+    "target_dir": _path,
+    "state_dir": _path,
+    "artifact_policy": _choice("digest", "any"),
+    "load": _choice("preload", "lazy"),
+    "extra_fields": _choice("refuse", "ignore"),
+    "host": _text,
+    "port": _port,
+    "management_port": _port,
+    "drain_delay": _seconds,
+    "shutdown_timeout": _seconds,
+    "pod_name": _text,
+    "pod_uid": _text,
+    "log_level": _choice("debug", "info", "warning", "error"),
+    "log_format": _choice("json", "console"),
+    "log_requests": _flag,
+}
