@@ -1,0 +1,67 @@
+# The images of the server and of the operator:
+#
+#     docker build --target server --tag modelroll-server .
+#     docker build --target operator --tag modelroll-operator .
+#
+# BASE may be any Debian-like image with Python 3.11 or newer and its venv module. For a build that must be repeatable
+# to the byte name it by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:…
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS build
+# uv comes from the registry of packages like everything else. It stays in an environment of its own.
+ARG UV_VERSION=0.13.8
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --disable-pip-version-check "uv==${UV_VERSION}"
+# The base's own interpreter, the certificates that the base trusts (a company's among them), and bytecode now rather
+# than at each start: the final image is read-only.
+ENV PATH=/opt/uv/bin:$PATH \
+    UV_PROJECT_ENVIRONMENT=/opt/venv \
+    UV_PYTHON=python3 \
+    UV_PYTHON_DOWNLOADS=never \
+    UV_SYSTEM_CERTS=true \
+    UV_COMPILE_BYTECODE=true \
+    UV_LINK_MODE=copy
+WORKDIR /src
+# What is locked first, the sources after it: a change to the sources keeps the layer with the dependencies.
+COPY pyproject.toml uv.lock ./
+COPY service/pyproject.toml service/pyproject.toml
+COPY operator/pyproject.toml operator/pyproject.toml
+
+FROM build AS build-server
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --frozen --no-dev --package modelroll-server --extra sklearn --no-install-workspace
+COPY service service
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --frozen --no-dev --package modelroll-server --extra sklearn --no-editable
+
+FROM build AS build-operator
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --frozen --no-dev --package modelroll-operator --no-install-workspace
+COPY operator operator
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --frozen --no-dev --package modelroll-operator --no-editable
+
+FROM ${BASE} AS runtime
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+# By number, so that runAsNonRoot can be checked without reading the image's /etc/passwd.
+USER 65532:65532
+WORKDIR /tmp
+
+FROM runtime AS operator
+LABEL org.opencontainers.image.title="modelroll operator" \
+      org.opencontainers.image.description="Rolls ModelVersions over the pods of a Deployment" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-operator /opt/venv /opt/venv
+ENTRYPOINT ["modelroll-operator"]
+
+FROM runtime AS server
+LABEL org.opencontainers.image.title="modelroll server" \
+      org.opencontainers.image.description="Serves scikit-learn models over HTTP and swaps them while it serves" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-server /opt/venv /opt/venv
+EXPOSE 8000 8081
+ENTRYPOINT ["modelroll"]
+CMD ["serve"]
