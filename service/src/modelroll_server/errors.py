@@ -251,3 +251,18 @@ class TargetInvalid(LoadError):
     """A target file does not parse."""
 
     reason = "TargetInvalid"
+
+
+# --- What a person asked on the command line -------------------------------------------------------------------------
+
+
+class PackFailed(ModelrollError):
+    """A model that cannot be packed; nothing was written."""
+
+
+class ReceiveFailed(ModelrollError):
+    """A stream that is not the artifact it says it is, or does not fit; nothing of it stays on the volume."""
+
+
+class PushFailed(ModelrollError):
+    """A push that the cluster, or the other end, did not take."""

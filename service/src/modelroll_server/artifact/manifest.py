@@ -89,7 +89,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     label: Literal["predict", "argmax"]
     inputs: Annotated[list[Input], msgspec.Meta(min_length=1)]
     outputs: Annotated[list[Output], msgspec.Meta(min_length=1)]
-    classes: list[Label] | list[list[Label]] | None = None
+    classes: list[Label | list[Label]] | None = None
     golden: Golden | None = None
     metrics: dict[str, float] = {}
 

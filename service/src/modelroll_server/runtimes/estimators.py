@@ -45,7 +45,7 @@ def feature_count(estimator: Any) -> int | None:
     return None if count is None else int(count)
 
 
-def classes(estimator: Any) -> list[Label] | list[list[Label]] | None:
+def classes(estimator: Any) -> list[Label | list[Label]] | None:
     """Its classes as JSON types, in the order of its probabilities; a list of lists when it has many outputs."""
     found = getattr(estimator, "classes_", None)
     if found is None or task(estimator) != "classifier":

@@ -55,12 +55,22 @@ class SklearnRuntime:
 
 
 def load_estimator(file: BinaryIO, file_format: str) -> Any:
-    """What was pickled into `file`. This runs code that the file names.
+    """The estimator that was pickled into `file`, set to one thread. This runs code that the file names.
 
     Raises:
         ModuleMissing: It needs a module that is not installed.
         LoadFailed: It is no pickle, or cannot be put together here, or is no estimator.
     """
+    estimator = unpickle(file, file_format)
+    if not hasattr(estimator, "predict"):
+        kind = type(estimator).__name__
+        raise LoadFailed(f"the file holds a {kind}, which has no predict", found=kind)
+    estimators.single_threaded(estimator)
+    return estimator
+
+
+def unpickle(file: BinaryIO, file_format: str) -> Any:
+    """Whatever was pickled into `file`; errors as for `load_estimator`."""
     try:
         import joblib
         from sklearn.exceptions import InconsistentVersionWarning
@@ -71,19 +81,13 @@ def load_estimator(file: BinaryIO, file_format: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InconsistentVersionWarning)  # requirements.check is the rule
-            estimator = pickle.load(file) if file_format == "pickle" else joblib.load(file)  # noqa: S301 - see policy
+            return pickle.load(file) if file_format == "pickle" else joblib.load(file)  # noqa: S301 - see policy
     except ModuleNotFoundError as error:
         raise requirements.missing((error.name or "a module").partition(".")[0]) from error
     except MemoryError:
         raise
     except Exception as error:  # unpickling raises whatever the classes in the file raise
         raise _failed(error) from error
-    if not hasattr(estimator, "predict"):
-        raise LoadFailed(
-            f"the file holds a {type(estimator).__name__}, which has no predict", found=type(estimator).__name__
-        )
-    estimators.single_threaded(estimator)
-    return estimator
 
 
 def _failed(error: Exception) -> LoadError:

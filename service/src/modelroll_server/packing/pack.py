@@ -1,0 +1,226 @@
+"""`modelroll pack`: from a file that scikit-learn wrote to an artifact that a server can check.
+
+Owns the order of things: load, describe from the samples, ask what is refused, compare with the estimator, write.
+"""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelroll_server.artifact import digest as digests
+from modelroll_server.artifact import manifest as manifests
+from modelroll_server.artifact.version import is_version
+from modelroll_server.errors import LoadError, PackFailed
+from modelroll_server.packing import golden, inputs, modules, refusals, samples, writing
+from modelroll_server.runtimes import bare, estimators, gates, requirements, scikit
+from modelroll_server.schema import Input, Schema
+from modelroll_server.tensors import Outputs, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MAX_SHUFFLED = 2000
+# Their predict is not the argmax of their predict_proba, whatever the samples show.
+_NEVER_ARGMAX = {"SVC", "NuSVC", "FixedThresholdClassifier", "TunedThresholdClassifierCV"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to pack.
+
+    Attributes:
+        files: One model file; or two, a preprocessor and a model, which become one pipeline.
+        model: Its name.
+        version: SemVer.
+        samples: Rows as the model gets them; further columns are ignored.
+        golden: Rows that become golden rows, all of them.
+        metrics: Of the training run.
+        created: When; now when None.
+    """
+
+    files: Sequence[Path]
+    model: str
+    version: str
+    samples: "pd.DataFrame"
+    golden: "pd.DataFrame | None" = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What was written, and where."""
+
+    path: Path
+    digest: str
+    manifest: manifests.Manifest
+
+
+def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
+    """Write OUT/<model>/<version>/.
+
+    Raises:
+        PackFailed: Something about the model or the samples does not allow it; nothing was written.
+    """
+    _check_names(request)
+    name, data, estimator = _load(request.files)
+    manifest = describe(request, estimator, name, data)
+    place = writing.write(out, manifest, {name: data}, replace=replace)
+    return Packed(place, digests.of_bytes(manifests.encode(manifest)), manifest)
+
+
+def describe(request: Request, estimator: Any, name: str, data: bytes) -> manifests.Manifest:
+    """The manifest of an estimator that is stored as `data` in the file `name`."""
+    call, frame = inputs.select(estimator, request.samples)
+    described = inputs.describe(frame)
+    table = samples.table(frame, described)
+    runtime = scikit.SklearnRuntime(estimator, call=call, label="predict")
+    answers = _answers(runtime, table)
+    _compare(estimator, call, frame, answers)
+    label = _label(estimator, runtime, table, answers)
+    described = refusals.refine(described, table, runtime, estimators.known_categories(estimator))
+    served = scikit.SklearnRuntime(estimator, call=call, label=label)
+    tables = [table, *_user_rows(request, estimator, described)]
+    manifest = manifests.Manifest(
+        schema=1,
+        model=request.model,
+        version=request.version,
+        created=(request.created or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        task=estimators.task(estimator),
+        files={name: manifests.File(hashlib.sha256(data).hexdigest(), len(data))},
+        runtimes=[
+            manifests.SklearnRuntime(
+                format="pickle" if name.endswith(".pkl") else "joblib",
+                file=name,
+                requires=requirements.installed(modules.distributions(estimator)),
+            )
+        ],
+        call=call,
+        label=label,
+        inputs=described,
+        outputs=estimators.outputs(answers.prediction, answers.probability, answers.score),
+        classes=estimators.classes(estimator),
+        golden=golden.make(Schema(described), served, tables, answers),
+        metrics=dict(request.metrics),
+    )
+    return _checked(manifest, served)
+
+
+def _check_names(request: Request) -> None:
+    if not manifests.is_model_name(request.model):
+        raise PackFailed(
+            f"{request.model!r} is not a model's name: letters, digits, and - _ . between them, at most 63"
+        )
+    if not is_version(request.version):
+        raise PackFailed(
+            f"{request.version!r} is not a version: three numbers and an optional pre-release, as in 2.0.0"
+        )
+
+
+def _load(files: Sequence[Path]) -> tuple[str, bytes, Any]:
+    """The stored name, the bytes and the estimator: one file as it is, two composed."""
+    try:
+        contents = [path.read_bytes() for path in files]
+        if len(files) == 1:
+            file_format = bare.format_of(files[0].name)
+            estimator = scikit.load_estimator(io.BytesIO(contents[0]), file_format)
+            return ("model.pkl" if file_format == "pickle" else "model.joblib"), contents[0], estimator
+        return _compose(files, contents)
+    except OSError as error:
+        raise PackFailed(f"{error.filename} cannot be read: {error.strerror}") from error
+    except LoadError as error:
+        raise PackFailed(error.message) from error
+
+
+def _compose(files: Sequence[Path], contents: Sequence[bytes]) -> tuple[str, bytes, Any]:
+    import joblib
+    from sklearn.pipeline import Pipeline
+
+    first = scikit.unpickle(io.BytesIO(contents[0]), bare.format_of(files[0].name))
+    if not hasattr(first, "transform"):
+        raise PackFailed(
+            f"{files[0]} holds a {type(first).__name__}, which has no transform: the preprocessor comes first"
+        )
+    last = scikit.load_estimator(io.BytesIO(contents[1]), bare.format_of(files[1].name))
+    pipeline = Pipeline([("preprocessor", first), ("model", last)])
+    written = io.BytesIO()
+    joblib.dump(pipeline, written)
+    return "model.joblib", written.getvalue(), pipeline
+
+
+def _answers(runtime: scikit.SklearnRuntime, table: Table) -> Outputs:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return runtime.predict(table)
+        except Exception as error:  # a model raises what it likes
+            raise PackFailed(f"the model raises on the samples: {type(error).__name__}: {error}") from error
+
+
+def _compare(estimator: Any, call: str, frame: "pd.DataFrame", answers: Outputs) -> None:
+    """Refuse a model that answers the server's own columns otherwise than the samples as they are."""
+    argument = {"array": frame.to_numpy(), "list": frame.iloc[:, 0].tolist()}.get(call, frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = np.asarray(estimator.predict(argument))
+        except Exception as error:  # a model raises what it likes
+            raise PackFailed(f"the model raises on the samples: {type(error).__name__}: {error}") from error
+    found = answers.prediction
+    if expected.dtype.kind == "f":
+        differ = ~np.isclose(expected, found, rtol=golden.RTOL, atol=golden.ATOL, equal_nan=True)
+    else:
+        differ = expected != found
+    if differ.any():
+        row = int(np.argwhere(differ)[0][0])
+        raise PackFailed(
+            f"the model answers {differ.sum()} of {len(frame)} samples otherwise when its columns hold plain numbers"
+            f" and texts (row {row}: {expected[row]} as sampled, {found[row]} as served): does it depend on a pandas dtype?"
+        )
+
+
+def _label(estimator: Any, runtime: scikit.SklearnRuntime, table: Table, answers: Outputs) -> scikit.LabelFrom:
+    """Whether one call of predict_proba can answer both: on the samples, and on rows shuffled from their columns."""
+    if answers.probability is None or isinstance(answers.probability, list):
+        return "predict"
+    if any(type(part).__name__ in _NEVER_ARGMAX for part in estimators.parts(estimator)):
+        return "predict"
+    rng = np.random.default_rng(0)
+    rows = table.slice(0, _MAX_SHUFFLED)
+    shuffled = Table(rows.names, tuple(rng.permutation(column) for column in rows.columns), rows.rows)
+    try:
+        others = _answers(runtime, shuffled)
+    except PackFailed:
+        return "predict"
+    for outputs in (answers, others):
+        assert isinstance(outputs.probability, np.ndarray)
+        if (estimator.classes_[outputs.probability.argmax(axis=1)] != outputs.prediction).any():
+            return "predict"
+    return "argmax"
+
+
+def _user_rows(request: Request, estimator: Any, described: Sequence[Input]) -> list[Table]:
+    if request.golden is None:
+        return []
+    _, frame = inputs.select(estimator, request.golden)
+    try:
+        return [samples.table(frame, described)]
+    except (TypeError, ValueError) as error:
+        raise PackFailed(f"the golden rows have other types than the samples: {error}") from error
+
+
+def _checked(manifest: manifests.Manifest, runtime: scikit.SklearnRuntime) -> manifests.Manifest:
+    """The manifest as a server will read it, its gates passed once."""
+    try:
+        read = manifests.decode(manifests.encode(manifest))
+        gates.check_golden(read, Schema(read.inputs), runtime)
+    except LoadError as error:
+        raise PackFailed(error.message) from error
+    return read
