@@ -1,0 +1,87 @@
+{{/*
+Values that contradict each other, each refused with a sentence. What is wrong by itself is refused by values.schema.json.
+*/}}
+{{- define "modelroll.contradictions" -}}
+{{- $name := include "modelroll.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "The release's name %q cannot name a Service (lower-case letters, digits and hyphens, a letter first): choose another, or set fullnameOverride." $name) -}}
+{{- end -}}
+{{- include "modelroll.contradictions.model" . -}}
+{{- include "modelroll.contradictions.persistence" . -}}
+{{- include "modelroll.contradictions.scaling" . -}}
+{{- include "modelroll.contradictions.pod" . -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.model" -}}
+{{- if not .Values.model.path -}}
+{{- fail "model.path is required: the artifact on the claim that is served until a ModelVersion says otherwise, such as --set model.path=churn/1.2.0." -}}
+{{- end -}}
+{{- if has ".." (splitList "/" .Values.model.path) -}}
+{{- fail (printf "model.path %q leaves the claim: it may have no '..' segment." .Values.model.path) -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" (include "modelroll.model" .)) -}}
+{{- fail (printf "The model's name %q is no label value: set model.name." (include "modelroll.model" .)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.persistence" -}}
+{{- with .Values.persistence -}}
+{{- if .existingClaim -}}
+{{- $set := list -}}
+{{- range $key := list "size" "accessMode" "storageClassName" "annotations" -}}
+{{- if get $.Values.persistence $key -}}
+{{- $set = append $set (printf "persistence.%s" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if $set -}}
+{{- fail (printf "persistence.existingClaim names a claim that is there already, and %s would describe one that the chart makes: set the one or the other." (join ", " $set)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.scaling" -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- if not (kindIs "invalid" .Values.replicas) -}}
+{{- fail "replicas is set and the autoscaler is on, which would overwrite it: set autoscaling.minReplicas and maxReplicas, or autoscaling.enabled=false." -}}
+{{- end -}}
+{{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
+{{- fail (printf "autoscaling.minReplicas (%d) is more than autoscaling.maxReplicas (%d)." (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- if not .Values.resources.requests.cpu -}}
+{{- fail "The autoscaler's target is a percentage of resources.requests.cpu, which is not set: set it, or autoscaling.enabled=false." -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.service.nodePort (ne .Values.service.type "NodePort") -}}
+{{- fail (printf "service.nodePort is set and service.type is %s: set service.type=NodePort, or no nodePort." .Values.service.type) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.pod" -}}
+{{- $needed := addf .Values.drain.delaySeconds .Values.drain.shutdownTimeoutSeconds -}}
+{{- if le (float64 .Values.drain.terminationGracePeriodSeconds) $needed -}}
+{{- fail (printf "drain.terminationGracePeriodSeconds (%v) is not more than drain.delaySeconds + drain.shutdownTimeoutSeconds (%v): the kubelet would kill pods that still answer." .Values.drain.terminationGracePeriodSeconds $needed) -}}
+{{- end -}}
+{{- range $key, $_ := .Values.podAnnotations -}}
+{{- if hasPrefix "modelroll.dev/" $key -}}
+{{- fail (printf "podAnnotations has %s: annotations of modelroll.dev on pods are the operator's. To say what is served, apply a ModelVersion." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $owned := include "modelroll.selectorLabels" (dict "root" . "component" "server") | fromYaml -}}
+{{- $_ := set $owned "modelroll.dev/model" "" -}}
+{{- range $labels := list .Values.podLabels .Values.commonLabels -}}
+{{- range $key, $_ := $labels -}}
+{{- if or (hasKey $owned $key) (hasPrefix "modelroll.dev/" $key) -}}
+{{- fail (printf "The label %s is set by the chart: choose another key in podLabels or commonLabels." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $set := include "modelroll.server.env" . | fromYamlArray -}}
+{{- range $extra := .Values.env -}}
+{{- range $set -}}
+{{- if eq .name $extra.name -}}
+{{- fail (printf "env has %s, which the chart sets from another value: set that one." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,82 @@
+{{/* The server's container: environment and mounts. */}}
+
+{{/* Where the server reads what it is told to serve, and where it leaves the marker of a load. */}}
+{{- define "modelroll.server.targetDir" -}}/run/modelroll/target{{- end }}
+{{- define "modelroll.server.stateDir" -}}/run/modelroll/state{{- end }}
+
+{{- define "modelroll.server.env" -}}
+- name: MODEL_NAME
+  value: {{ include "modelroll.model" . | quote }}
+- name: MODEL_PATH
+  value: {{ .Values.model.path | quote }}
+{{- with .Values.model.digest }}
+- name: MODEL_DIGEST
+  value: {{ . | quote }}
+{{- end }}
+- name: MODEL_ROOT
+  value: /models
+- name: TARGET_DIR
+  value: {{ include "modelroll.server.targetDir" . }}
+- name: STATE_DIR
+  value: {{ include "modelroll.server.stateDir" . }}
+- name: ARTIFACT_POLICY
+  value: {{ .Values.artifactPolicy }}
+- name: LOAD
+  value: {{ .Values.load }}
+- name: EXTRA_FIELDS
+  value: {{ .Values.extraFields }}
+- name: HOST
+  value: 0.0.0.0
+- name: PORT
+  value: "8000"
+- name: MANAGEMENT_PORT
+  value: "8081"
+- name: DRAIN_DELAY
+  value: {{ .Values.drain.delaySeconds | quote }}
+- name: SHUTDOWN_TIMEOUT
+  value: {{ .Values.drain.shutdownTimeoutSeconds | quote }}
+- name: LOG_LEVEL
+  value: {{ .Values.log.level }}
+- name: LOG_FORMAT
+  value: {{ .Values.log.format }}
+- name: LOG_REQUESTS
+  value: {{ .Values.log.requests | quote }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+{{- end }}
+
+{{- define "modelroll.server.volumes" -}}
+- name: models
+  persistentVolumeClaim:
+    claimName: {{ include "modelroll.claim" . }}
+# One volume, so that the three files always change together.
+- name: target
+  projected:
+    sources:
+      - downwardAPI:
+          items:
+            - path: target
+              fieldRef:
+                fieldPath: metadata.annotations['modelroll.dev/target']
+            - path: move
+              fieldRef:
+                fieldPath: metadata.annotations['modelroll.dev/move']
+      - configMap:
+          name: {{ include "modelroll.fullname" . }}-target
+          optional: true
+          items:
+            - key: settled
+              path: settled
+- name: state
+  emptyDir:
+    sizeLimit: 1Mi
+- name: tmp
+  emptyDir:
+    sizeLimit: {{ .Values.tmpSizeLimit }}
+{{- end }}
