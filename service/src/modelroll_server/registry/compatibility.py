@@ -8,7 +8,7 @@ def check(candidate: Manifest, baseline: Manifest) -> None:
     """Refuse a candidate that would refuse the requests that the baseline answers, or answer other kinds of things.
 
     Raises:
-        errors.SchemaChanged: an input is gone, new (callers do not send it) or of another datatype, or the task differs.
+        errors.SchemaChanged: an input is gone, new (callers do not send it) or retyped; or the task differs.
     """
     before = {column.name: str(column.datatype) for column in baseline.inputs}
     after = {column.name: str(column.datatype) for column in candidate.inputs}

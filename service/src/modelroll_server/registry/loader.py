@@ -5,7 +5,7 @@ Runs in a thread of its own. Knows neither revisions nor what is live.
 
 import contextlib
 import ctypes
-import datetime
+import datetime as dt
 import time
 from pathlib import Path
 from typing import Literal
@@ -54,7 +54,7 @@ class Loader:
         except (Exception, SystemExit) as error:  # unpickling runs foreign code: whatever it raises is its failure
             raise errors.LoadFailed(f"{type(error).__name__}: {error}") from error
         found = Content(loaded.manifest.version, content.path, loaded.digest, content.env)
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         seconds = time.monotonic() - began
         return Version(found, loaded.manifest, schema, loaded.runtime, loaded.digest, now, seconds)
 

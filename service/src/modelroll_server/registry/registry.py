@@ -4,7 +4,7 @@ Owns the atomic swap: one assignment. A request reads `live` once and keeps what
 """
 
 import asyncio
-import datetime
+import datetime as dt
 from typing import Any
 
 import structlog
@@ -200,7 +200,7 @@ def _failure(revision: int | None, error: errors.LoadError) -> dict[str, Any]:
         "message": error.message,
         "expected": error.expected,
         "found": error.found,
-        "since": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "since": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 

@@ -4,7 +4,7 @@ Owns the collectors, in a registry of its own so that two servers in one process
 beyond the words it is given as labels.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -16,6 +16,7 @@ class Metrics:
     """All metrics of one server."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series for each one, which nobody reads
         registry = self._registry = CollectorRegistry()
         model = ("model", "model_version")
         self.predictions = Counter(

@@ -1,0 +1,205 @@
+"""The process: builds every part from the settings, listens, and leaves without failing a request.
+
+Owns construction, signals and the drain. Only this module and `cli` see the settings.
+"""
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+import uvloop
+
+from modelroll_server import errors
+from modelroll_server.artifact.policy import Policy
+from modelroll_server.http.asgi import Application, Lifecycle
+from modelroll_server.http.inference_app import InferenceApp
+from modelroll_server.http.management_app import ManagementApp
+from modelroll_server.inference import Inference, Turns
+from modelroll_server.registry.loader import Loader
+from modelroll_server.registry.marker import Marker
+from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.sources import Directory, Files, TargetSource, is_model_directory
+from modelroll_server.registry.target import Content
+from modelroll_server.registry.watcher import Watcher
+from modelroll_server.settings import Settings
+from modelroll_server.telemetry import cpu
+from modelroll_server.telemetry.metrics import Metrics
+
+KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
+BACKLOG = 2048
+ON_THE_WIRE = 0.25  # seconds that a request which was sent before the delay ended may still be on its way
+
+_log = structlog.get_logger(__name__)
+
+
+class CannotListen(errors.ModelrollError):
+    """A port cannot be listened on."""
+
+
+class _Listener(uvicorn.Server):
+    """One uvicorn server whose process handles its own signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `App`: uvicorn would close idle connections at once."""
+        yield
+
+    def stop_accepting(self) -> None:
+        """Refuse new connections; those that are open stay."""
+        for server in self.servers:
+            server.close()
+
+
+class App:
+    """One server process, built from its settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lifecycle = Lifecycle()
+        self._interrupted = asyncio.Event()
+        self._terminated = asyncio.Event()
+        metrics = Metrics()
+        self._registry = Registry(metrics, model=settings.model_name, lazy=settings.load == "lazy")
+        loader = Loader(
+            settings.model_root,
+            Policy(settings.artifact_policy),
+            model=settings.model_name,
+            extra_fields=settings.extra_fields,
+        )
+        self._source = _source(settings)
+        self._watcher = Watcher(self._source, self._registry, loader.load, Marker(settings.state_dir))
+        self._turns = Turns(cpu.usable(), metrics)
+        inference = Inference(self._registry, self._turns, metrics)
+        pod = (settings.pod_name, settings.pod_uid)
+        self._inference_app = InferenceApp(
+            self._registry, inference, metrics, self._lifecycle, log_requests=settings.log_requests
+        )
+        self._management_app = ManagementApp(self._registry, metrics, self._lifecycle, pod)
+
+    async def run(self) -> None:
+        """Serve until a signal, then drain.
+
+        Raises:
+            CannotListen: a port is taken or not ours to take.
+        """
+        settings = self._settings
+        with (
+            _bound(settings.host, settings.port) as inference_socket,
+            _bound(settings.host, settings.management_port) as management_socket,
+        ):
+            self._handle_signals()
+            self._registry.see(await self._source.read())
+            inference = _listener(self._inference_app, settings.shutdown_timeout)
+            management = _listener(self._management_app, 1)
+            serving = asyncio.create_task(inference.serve([inference_socket]))
+            managing = asyncio.create_task(management.serve([management_socket]))
+            watching = asyncio.create_task(self._watcher.run())
+            _log.info(
+                "listening",
+                host=settings.host,
+                port=inference_socket.getsockname()[1],
+                management_port=management_socket.getsockname()[1],
+            )
+            leaving = asyncio.create_task(self._terminated.wait())
+            # Any of these ends before the signal only by a fault, which must not leave half a server behind.
+            await asyncio.wait({leaving, serving, managing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            await self._drain(inference, watching)
+            await serving
+            management.should_exit = True
+            await managing
+            if not watching.cancelled():
+                watching.result()
+
+    async def _drain(self, inference: _Listener, watching: asyncio.Task[None]) -> None:
+        self._lifecycle.draining = self._registry.draining = True
+        _log.info("draining", seconds=self._settings.drain_delay)
+        watching.cancel()
+        self._watcher.close()
+        await self._pause(self._settings.drain_delay)
+        inference.stop_accepting()
+        await self._pause(ON_THE_WIRE if self._settings.drain_delay else 0)
+        inference.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await watching
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._interrupted.wait()
+
+    def close(self) -> None:
+        """Let go of the threads; those that still compute are not waited for."""
+        self._turns.close()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._terminated.set)
+
+        def interrupt() -> None:  # a person at a terminal does not want to wait for a load balancer
+            self._interrupted.set()
+            self._terminated.set()
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+
+
+def run(settings: Settings) -> None:
+    """Run a server until it is told to end.
+
+    Raises:
+        CannotListen: a port is taken or not ours to take.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        app = App(settings)
+        try:
+            runner.run(app.run())
+        finally:
+            app.close()
+
+
+def _source(settings: Settings) -> TargetSource:
+    if not settings.model_path:
+        return Files(settings.target_dir, None)
+    path = Path(settings.model_path)
+    place = path if path.is_absolute() else settings.model_root / path
+    if settings.target_dir is None and is_model_directory(place):
+        return Directory(place)
+    # Relative where it can be, so that a target that names the same place is seen to be the same.
+    name = str(place.relative_to(settings.model_root)) if place.is_relative_to(settings.model_root) else str(place)
+    return Files(settings.target_dir, Content(path=name, digest=settings.model_digest, env=True))
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on port {port} of {host}: {error.strerror or error}") from error
+    listening.setblocking(False)
+    with listening:
+        yield listening
+
+
+def _listener(application: Application, shutdown_timeout: float) -> _Listener:
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(shutdown_timeout),
+    )
+    return _Listener(config)

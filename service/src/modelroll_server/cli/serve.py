@@ -1,0 +1,70 @@
+"""`modelroll serve`: settings from flags and environment, then the server."""
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from modelroll_server import settings as configuration
+from modelroll_server.telemetry import cpu, logs
+
+
+@click.command()
+@click.argument("path", required=False)
+@click.option("--model", "model_name", metavar="NAME", help="The model's name; a manifest of another is refused.")
+@click.option("--digest", "model_digest", metavar="sha256:…", help="The digest that PATH must have.")
+@click.option("--root", "model_root", metavar="DIR", help="The mount that targets are relative to.")
+@click.option("--target-dir", metavar="DIR", help="Directory of the files target, settled and move.")
+@click.option("--state-dir", metavar="DIR", help="Writable directory for the load marker.")
+@click.option("--artifact-policy", metavar="digest|any", help="Whether a pickle needs a digest.")
+@click.option("--load", metavar="preload|lazy", help="Load before being ready, or on the first request.")
+@click.option("--extra-fields", metavar="refuse|ignore", help="What happens to fields that the model does not know.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", metavar="PORT", help="Port of predictions (8000).")
+@click.option("--management-port", metavar="PORT", help="Port of probes, status and metrics (8081).")
+@click.option("--drain-delay", metavar="SECONDS", help="Between SIGTERM and the close of idle connections.")
+@click.option("--shutdown-timeout", metavar="SECONDS", help="What requests in flight get after that.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--log-format", metavar="json|console", help="For machines or for people.")
+@click.option("--log-requests", is_flag=True, default=None, help="One line a request.")
+def serve(path: str | None, **flags: Any) -> None:
+    """Serve PATH: an artifact, a model file, or a model's directory, whose highest complete version is followed.
+
+    Without PATH the environment says what to serve (MODEL_PATH, TARGET_DIR, …); a flag wins over its variable.
+    """
+    environment = dict(os.environ)
+    if path is not None:
+        # A person names a path of this machine, and trusts it.
+        flags["model_path"] = str(Path(path).absolute())
+        environment.setdefault("ARTIFACT_POLICY", "any")
+        environment.setdefault("LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
+    try:
+        settings = configuration.from_environment(environment, flags)
+    except configuration.SettingsError as error:
+        click.echo(f"modelroll: {error}", err=True)
+        sys.exit(2)
+    logs.configure(settings.log_level, settings.log_format)
+    # Before numpy is imported. One thread a computation: several requests are computed side by side instead, on as
+    # many threads as there are CPUs.
+    os.environ.update(cpu.thread_variables(1, os.environ))
+    from modelroll_server import app
+
+    try:
+        app.run(settings)
+    except app.CannotListen as error:
+        click.echo(f"modelroll: {error}", err=True)
+        sys.exit(1)
+    _leave()
+
+
+def _leave() -> None:
+    """End now, also when a computation that nobody waits for still runs in a thread."""
+    busy = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+    if busy:
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)

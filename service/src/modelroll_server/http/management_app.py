@@ -1,0 +1,76 @@
+"""Port 8081: `/livez`, `/readyz`, `/status` and `/metrics`, for Kubernetes, the operator and Prometheus."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from modelroll_server.http import asgi
+from modelroll_server.http.asgi import JSON, Lifecycle, Receive, Response, Scope, Send
+from modelroll_server.registry.registry import Registry
+from modelroll_server.telemetry import metrics as telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class ManagementApp:
+    """The ASGI application of the management port."""
+
+    def __init__(
+        self, registry: Registry, metrics: telemetry.Metrics, lifecycle: Lifecycle, pod: tuple[str, str]
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._pod = pod
+        self._routes: dict[str, Callable[[], Response]] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/status": self._status,
+            "/metrics": self._exposition,
+        }
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        route = self._routes.get(scope["path"])
+        if route is None:
+            response = Response(404, b"not found\n", [_TEXT])
+        elif scope["method"] not in {"GET", "HEAD"}:
+            response = Response(405, b"method not allowed\n", [_TEXT, (b"allow", b"GET, HEAD")])
+        else:
+            response = route()
+        # Whoever asks here asks this one pod: a connection that stays open does no harm while the pod drains.
+        await asgi.send(response, scope, send, Lifecycle())
+
+    def _livez(self) -> Response:
+        return Response(200, b"ok\n", [_TEXT])
+
+    def _readyz(self) -> Response:
+        # 200 while draining, too: the endpoint is already marked as terminating, and when all pods drain at once the
+        # ones that still serve are what is left to route to.
+        if self._registry.is_ready:
+            return Response(200, b"ok\n", [_TEXT])
+        failure = self._registry.status()["failure"]
+        why = "no model is loaded yet" if failure is None else f"{failure['reason']}: {failure['message']}"
+        return Response(503, f"{why}\n".encode(), [_TEXT])
+
+    def _status(self) -> Response:
+        document = self._registry.status()
+        reloads = document.pop("reloads")
+        name, uid = self._pod
+        document = {
+            "pod": {"name": name, "uid": uid},
+            **document,
+            "counters": {"requests": self._lifecycle.requests, "reloads": reloads},
+            "drift": None,
+            "candidate": None,
+            "workers": [],
+        }
+        return Response(200, msgspec.json.encode(document), [JSON])
+
+    def _exposition(self) -> Response:
+        return Response(200, self._metrics.exposition(), [(b"content-type", telemetry.CONTENT_TYPE.encode())])
