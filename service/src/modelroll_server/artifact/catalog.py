@@ -45,12 +45,16 @@ def read(path: Path) -> Entry:
         return Entry(version, opened.path, opened.digest, opened.manifest)
 
 
+def version_directories(directory: Path) -> list[Path]:
+    """The directories within that are named as versions are, complete or not, lowest first."""
+    named = [child for child in directory.iterdir() if is_version(child.name) and child.is_dir()]
+    return sorted(named, key=lambda child: Version.parse(child.name))
+
+
 def complete_versions(directory: Path) -> list[Entry]:
     """The complete versions in a model's directory, lowest first; what is not complete yet is left out."""
     entries = []
-    for child in directory.iterdir():
-        if not is_version(child.name) or not child.is_dir():
-            continue
+    for child in version_directories(directory):
         try:
             entry = read(child)
         except LoadError:

@@ -99,6 +99,11 @@ def is_model_name(text: str) -> bool:
     return _MODEL.match(text) is not None
 
 
+def is_file_name(text: str) -> bool:
+    """Whether `text` may name a file of an artifact: plain, in no directory, not hidden."""
+    return _PLAIN_NAME.match(text) is not None
+
+
 def encode(manifest: Manifest) -> bytes:
     """The manifest as it is stored: indented for people, a final newline."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
@@ -136,7 +141,7 @@ def _wrong_names(manifest: Manifest) -> Iterator[str]:
 
 def _wrong_files(manifest: Manifest) -> Iterator[str]:
     for name in manifest.files:
-        if not _PLAIN_NAME.match(name) or name == NAME:
+        if not is_file_name(name) or name == NAME:
             yield f"files: {name!r} is not a plain file name"
     for runtime in manifest.runtimes:
         if runtime.file not in manifest.files:

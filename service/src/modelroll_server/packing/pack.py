@@ -182,7 +182,7 @@ def _compare(estimator: Any, call: str, frame: "pd.DataFrame", answers: Outputs)
         row = int(np.argwhere(differ)[0][0])
         raise PackFailed(
             f"the model answers {differ.sum()} of {len(frame)} samples otherwise when its columns hold plain numbers"
-            f" and texts (row {row}: {expected[row]} as sampled, {found[row]} as served): does it depend on a pandas dtype?"
+            f" and texts (row {row}: {expected[row]} as sampled, {found[row]} as served): has it to do with a dtype?"
         )
 
 

@@ -1,0 +1,63 @@
+"""`modelroll push`."""
+
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from modelroll_server.errors import PushFailed
+from modelroll_server.packing import advice, archive
+from modelroll_server.packing import push as pushing
+from modelroll_server.packing.kubectl import Kubectl
+
+
+@click.command("push")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--claim", required=True, help="PersistentVolumeClaim that the servers mount.")
+@click.option("--namespace", "-n", help="Namespace of the claim; kubectl's own when not given.")
+@click.option("--context", help="Context of your kubeconfig; the current one when not given.")
+@click.option("--image", envvar="MODELROLL_IMAGE", help="Image of the receiving pod: modelroll-server of this version.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds that the pod may take to start.")
+def push(
+    directory: Path, claim: str, namespace: str | None, context: str | None, image: str | None, timeout: float
+) -> None:
+    """Put the versions in DIRECTORY onto a claim, through a short-lived pod.
+
+    DIRECTORY is a model's directory, of which every complete version goes, or one artifact. What is there already is
+    left as it is; the same version with other content is refused.
+    """
+    signal.signal(signal.SIGTERM, _interrupted)
+    image = image or f"modelroll-server:{version('modelroll-server')}"
+    destination = pushing.Destination(claim=claim, image=image, timeout=timeout)
+    try:
+        entries = pushing.find(directory)
+        kubectl = Kubectl(context=context, namespace=namespace)
+        with _progress() as progress:
+            task = progress.add_task(str(directory), total=archive.size(entries))
+            received = pushing.push(entries, kubectl, destination, lambda count: progress.advance(task, count))
+    except PushFailed as error:
+        raise click.ClickException(error.message) from error
+    outcomes = {one.version: one for one in received}
+    for entry in entries:
+        one = outcomes[entry.version.text]
+        click.echo(f"{advice.volume_path(entry.manifest)}  {one.digest}  {one.outcome}")
+    newest = entries[-1]
+    click.echo(f"\nInstall:  {advice.helm_flags(newest.manifest, newest.digest, claim=claim)}\n")
+    click.echo("Or roll out, with kubectl apply -f:\n")
+    click.echo(advice.model_version(newest.manifest, newest.digest), nl=False)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    del frame
+    sys.exit(128 + number)  # unwinds, so that the pod is deleted

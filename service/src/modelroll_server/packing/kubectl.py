@@ -1,0 +1,54 @@
+"""The user's own `kubectl`: how it is called, and what is made of its errors. Knows nothing of models."""
+
+import json
+import shutil
+import subprocess
+from typing import Any
+
+from modelroll_server.errors import PushFailed
+
+
+class Kubectl:
+    """Calls `kubectl` in one namespace of one context."""
+
+    def __init__(self, *, context: str | None = None, namespace: str | None = None) -> None:
+        program = shutil.which("kubectl")
+        if program is None:
+            raise PushFailed("there is no kubectl on PATH: https://kubernetes.io/docs/tasks/tools says how to get it")
+        self._command = [program]
+        self._command += [f"--context={context}"] if context else []
+        self._command += [f"--namespace={namespace}"] if namespace else []
+
+    def run(self, *arguments: str, given: str | None = None) -> str:
+        """What the command prints.
+
+        Raises:
+            PushFailed: It failed; the message is its own.
+        """
+        # A session of its own: ctrl-C is for us, and the pod must be deleted after it.
+        done = subprocess.run(  # noqa: S603 - arguments are passed as a list
+            [*self._command, *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
+        if done.returncode:
+            raise PushFailed(f"kubectl {arguments[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+        return done.stdout
+
+    def get(self, *arguments: str) -> Any:
+        """The object or list that `kubectl get` shows.
+
+        Raises:
+            PushFailed: There is none, or it cannot be read.
+        """
+        return json.loads(self.run("get", *arguments, "--output=json"))
+
+    def stream(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """The command started, all three streams piped."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(  # noqa: S603 - arguments are passed as a list
+            [*self._command, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )

@@ -1,0 +1,74 @@
+"""`modelroll verify`: everything that can be known about an artifact without serving it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelroll_server.artifact.opening import OpenArtifact, open_artifact
+from modelroll_server.artifact.policy import Policy
+from modelroll_server.errors import LoadError
+from modelroll_server.runtimes import gates
+from modelroll_server.runtimes.loading import load
+from modelroll_server.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        reason: None when it holds, else the word of the failure (`modelroll_server.errors`).
+        detail: What was found.
+    """
+
+    name: str
+    reason: str | None
+    detail: str
+
+
+def verify(path: Path, digest: str | None = None) -> list[Check]:
+    """Hash every file, load the model, repeat the golden rows; the first that fails is the last returned.
+
+    This runs the code in the artifact's pickle.
+    """
+    checks: list[Check] = []
+    steps = _steps(path, digest)
+    while True:
+        try:
+            checks.append(next(steps))
+        except StopIteration:
+            return checks
+        except LoadError as error:
+            checks.append(Check("refused", error.reason, _sentence(error)))
+            return checks
+
+
+def _steps(path: Path, digest: str | None) -> Iterator[Check]:
+    with open_artifact(path, policy=Policy.ANY, digest=digest) as opened:
+        yield Check("digest", None, opened.digest)
+        yield from _files(opened)
+        loaded = load(opened)
+    manifest = loaded.manifest
+    schema = Schema(manifest.inputs)
+    yield Check(
+        "model", None, f"{manifest.model} {manifest.version}, a {manifest.task} of {len(manifest.inputs)} inputs"
+    )
+    gates.warm_up(manifest, schema, loaded.runtime)
+    yield Check("warm-up", None, f"answers 1 and {gates.WARM_UP_ROWS} rows")
+    gates.check_golden(manifest, schema, loaded.runtime)
+    rows = len(manifest.golden.rows) if manifest.golden else 0
+    yield Check("golden rows", None, f"{rows} reproduced" if rows else "none to reproduce")
+
+
+def _files(opened: OpenArtifact) -> Iterator[Check]:
+    for name, entry in (opened.manifest.files if opened.manifest else {}).items():
+        with opened.reading(name):
+            yield Check("file", None, f"{name}, {entry.bytes:,} bytes, sha256 as packed")
+
+
+def _sentence(error: LoadError) -> str:
+    if error.expected is None and error.found is None:
+        return error.message
+    return f"{error.message} (expected {json.dumps(error.expected)}, found {json.dumps(error.found)})"
