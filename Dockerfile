@@ -22,24 +22,31 @@ ENV PATH=/opt/uv/bin:$PATH \
     UV_COMPILE_BYTECODE=true \
     UV_LINK_MODE=copy
 WORKDIR /src
-# What is locked first, the sources after it: a change to the sources keeps the layer with the dependencies.
+# What is locked first, the sources after it. The final images have the two as layers of their own, too: a release that
+# changes only the sources is a few kilobytes to pull.
 COPY pyproject.toml uv.lock ./
 COPY service/pyproject.toml service/pyproject.toml
 COPY operator/pyproject.toml operator/pyproject.toml
 
-FROM build AS build-server
+FROM build AS server-dependencies
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --package modelroll-server --extra sklearn --no-install-workspace
+    uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-install-workspace
+
+FROM server-dependencies AS build-server
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --package modelroll-server --extra sklearn --no-editable
+    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-editable \
+    && find /opt/venv -newer /own -not -type d -print0 | tar -cP --null -T - | tar -x -C /own
 
-FROM build AS build-operator
+FROM build AS operator-dependencies
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --package modelroll-operator --no-install-workspace
+    uv sync --quiet --frozen --no-dev --package modelroll-operator --no-install-workspace
+
+FROM operator-dependencies AS build-operator
 COPY operator operator
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --package modelroll-operator --no-editable
+    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-operator --no-editable \
+    && find /opt/venv -newer /own -not -type d -print0 | tar -cP --null -T - | tar -x -C /own
 
 FROM ${BASE} AS runtime
 ENV PATH=/opt/venv/bin:$PATH \
@@ -54,14 +61,16 @@ FROM runtime AS operator
 LABEL org.opencontainers.image.title="modelroll operator" \
       org.opencontainers.image.description="Rolls ModelVersions over the pods of a Deployment" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build-operator /opt/venv /opt/venv
+COPY --from=operator-dependencies /opt/venv /opt/venv
+COPY --from=build-operator /own /
 ENTRYPOINT ["modelroll-operator"]
 
 FROM runtime AS server
 LABEL org.opencontainers.image.title="modelroll server" \
       org.opencontainers.image.description="Serves scikit-learn models over HTTP and swaps them while it serves" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build-server /opt/venv /opt/venv
+COPY --from=server-dependencies /opt/venv /opt/venv
+COPY --from=build-server /own /
 EXPOSE 8000 8081
 ENTRYPOINT ["modelroll"]
 CMD ["serve"]

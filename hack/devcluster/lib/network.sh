@@ -62,11 +62,10 @@ remove_namespaces() {
   local result namespace
   for result in /var/lib/cni/results/"$NETWORK"-*; do
     [ -e "$result" ] || continue
-    namespace=$(jq -r '.netns // empty' "$result" 2>/dev/null || true)
-    if [ -n "$namespace" ]; then
+    while read -r namespace; do
       umount -l "$namespace" 2>/dev/null || true
       rm -f "$namespace"
-    fi
+    done < <(jq -r '.result.interfaces[]?.sandbox // empty' "$result" 2>/dev/null)
     # The loopback of the same pod has an entry of its own.
     rm -f "$result" /var/lib/cni/results/cni-loopback-"$(basename "${result#*"$NETWORK-"}" -eth0)"-lo
   done

@@ -1,0 +1,39 @@
+# shellcheck shell=bash
+# Owns CLUSTER=kind: a cluster named modelroll in Docker, and the way of the images into it.
+
+KIND_VERSION=v0.30.0
+KIND_KUBECONFIG=$CACHE/kind.kubeconfig
+
+can_have_kind() { command -v kind >/dev/null || [ -x "$TOOLS/kind" ] || command -v go >/dev/null; }
+
+# What is not on PATH is built by Go, from pins.
+kind_tools() {
+  PATH=$PATH:$TOOLS
+  mkdir -p "$TOOLS"
+  command -v kind >/dev/null || GOBIN=$TOOLS go install "sigs.k8s.io/kind@$KIND_VERSION"
+  command -v kubectl >/dev/null ||
+    (cd "$HERE/devcluster/tools/kubernetes" && go build -trimpath -ldflags "-s -w" -o "$TOOLS/kubectl" k8s.io/kubernetes/cmd/kubectl)
+  "$HERE/with-helm" true
+}
+
+kind_up() {
+  docker_answers || die "CLUSTER=kind needs a Docker that answers ('docker info' does not)"
+  can_have_kind || die "CLUSTER=kind needs kind (https://kind.sigs.k8s.io), or Go to build it"
+  kind_tools
+  local part image
+  if ! kind get clusters 2>/dev/null | grep -qx modelroll; then
+    kind create cluster --config "$HERE/kind/cluster.yaml" --kubeconfig "$KIND_KUBECONFIG" --wait 3m
+  fi
+  (umask 077 && kind get kubeconfig --name modelroll >"$KIND_KUBECONFIG")
+  for part in server operator; do
+    image=$(image_of "$part")
+    docker image inspect "$image" >/dev/null 2>&1 ||
+      docker build ${BASE:+--build-arg "BASE=$BASE"} --target "$part" --tag "$image" "$PROJECT"
+    kind load docker-image "$image" --name modelroll
+  done
+}
+
+kind_down() {
+  PATH=$PATH:$TOOLS
+  kind delete cluster --name modelroll --kubeconfig "$KIND_KUBECONFIG"
+}
