@@ -1,7 +1,7 @@
 """What every test may rely on: the marker `needs`, which keeps a missing part from being skipped silently.
 
-`CLUSTER`, `KUBECONFIG` and `PATH` come from `hack/cluster env`, which `make test` evaluates. With `CI=true` a missing part
-is a failure, because there it means that something was not set up.
+`CLUSTER`, `KUBECONFIG` and `PATH` come from `hack/cluster env`, which `make test` evaluates. With `CI=true` a missing
+part is a failure, because there it means that something was not set up.
 """
 
 import os
@@ -10,10 +10,11 @@ from collections import Counter
 
 import pytest
 
+_BUILT = "`make test CLUSTER=devcluster` builds one (root, Debian)"
 HOW_TO_GET = {
-    "cluster": "a Kubernetes cluster: `make test CLUSTER=devcluster` builds one (root, Debian), CLUSTER=kind uses Docker",
-    "helm": "the `helm` command: `make test CLUSTER=devcluster` builds one, or see https://helm.sh/docs/intro/install",
-    "kubectl": "the `kubectl` command: `make test CLUSTER=devcluster` builds one, or see https://kubernetes.io/docs/tasks/tools",
+    "cluster": f"a Kubernetes cluster: {_BUILT}, CLUSTER=kind uses Docker",
+    "helm": f"the helm command: {_BUILT}, or see https://helm.sh/docs/intro/install",
+    "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
 }
 
 
