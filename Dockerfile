@@ -36,7 +36,7 @@ FROM server-dependencies AS build-server
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/uv \
     mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-editable \
-    && find /opt/venv -newer /own -not -type d -print0 | tar -cP --null -T - | tar -x -C /own
+    && cd / && find opt/venv -newer /own -not -type d -print0 | tar -c --null -T - | tar -x -C /own
 
 FROM build AS operator-dependencies
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -46,7 +46,7 @@ FROM operator-dependencies AS build-operator
 COPY operator operator
 RUN --mount=type=cache,target=/root/.cache/uv \
     mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-operator --no-editable \
-    && find /opt/venv -newer /own -not -type d -print0 | tar -cP --null -T - | tar -x -C /own
+    && cd / && find opt/venv -newer /own -not -type d -print0 | tar -c --null -T - | tar -x -C /own
 
 FROM ${BASE} AS runtime
 ENV PATH=/opt/venv/bin:$PATH \

@@ -1,0 +1,54 @@
+"""The scripts parse and are clean, and the files for kind and GitHub say what they must."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [
+    ROOT / ".ci/run",
+    *(ROOT / "hack" / name for name in ("cluster", "current.sh", "with-helm", "kind/kind.sh", "devcluster/devcluster")),
+    *sorted((ROOT / "hack/devcluster/lib").glob("*.sh")),
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_script_parses(script: Path) -> None:
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+@pytest.mark.parametrize("name", [".ci/run", "hack/cluster", "hack/with-helm", "hack/devcluster/devcluster"])
+def test_script_is_clean_with_what_it_sources(name: str) -> None:
+    result = subprocess.run(["shellcheck", "-x", ROOT / name], capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0, result.stdout
+
+
+def _yaml(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def test_kind_has_the_same_timing_as_devcluster() -> None:
+    cluster = _yaml("hack/kind/cluster.yaml")
+    (patch,) = (yaml.safe_load(patch) for patch in cluster["kubeadmConfigPatches"])
+    flags = {flag["name"]: flag["value"] for flag in patch["controllerManager"]["extraArgs"]}
+    devcluster = (ROOT / "hack/devcluster/lib/control_plane.sh").read_text()
+
+    assert flags == dict(
+        re.findall(r"--(node-monitor-grace-period|horizontal-pod-autoscaler-sync-period)=(\w+)", devcluster)
+    )
+
+
+def test_the_workflow_runs_the_same_commands_as_the_ci_script() -> None:
+    job = _yaml(".github/workflows/ci.yaml")["jobs"]["check"]
+    workflow = [step["run"] for step in job["steps"] if "run" in step]
+    script = (ROOT / ".ci/run").read_text()
+
+    assert job["env"]["CLUSTER"] == "kind"
+    for command in ("make setup", "make lint", "make verify", "make test"):
+        assert command in workflow
+        assert command in script
