@@ -1,8 +1,8 @@
 """Reads a chart's values.yaml with its comments, and makes a JSON Schema and tables of it.
 
-A value's comment stands directly above its key. `# -- text` is the description of a leaf and is required; a comment without
-the dashes describes a section. `# @schema {…}`, JSON on one line, adds to the type that the default shows, and makes a leaf
-of a map or a list. Knows nothing of this chart's own keys.
+A value's comment stands directly above its key. `# -- text` is the description of a leaf and is required; a comment
+without the dashes describes a section. `# @schema {…}`, JSON on one line, adds to the type that the default shows. A
+map with `# --` is a leaf. Knows nothing of this chart's own keys.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Makes again what is made from something else; `--check` only says what is out of date, and fails.
 
-The CRD and the chart's values.yaml are sources; the chart's copy of the CRD, values.schema.json, the tables of the values
-and the kustomize base follow from them. The base is the chart as `helm template` renders it, so it needs helm.
+The CRD and the chart's values.yaml are sources; the chart's copy of the CRD, values.schema.json, the tables of the
+values and the kustomize base follow from them. The base is the chart as `helm template` renders it: it needs helm.
 """
 
 import argparse

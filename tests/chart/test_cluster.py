@@ -1,0 +1,92 @@
+"""A real API server takes every object of the chart, where the restricted Pod Security Standard is enforced."""
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from chart.rendering import ROOT, render
+
+pytestmark = [pytest.mark.needs("cluster"), pytest.mark.needs("helm"), pytest.mark.needs("kubectl")]
+
+
+def kubectl(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["kubectl", *arguments], input=given, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    name = f"chart-{uuid.uuid4().hex[:8]}"
+    made = kubectl("create", "namespace", name)
+    assert made.returncode == 0, made.stderr
+    standard = ("pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+    kubectl("label", "namespace", name, *standard)
+    # A dry run makes nothing, and the API server takes a pod only when its account is there.
+    apply(
+        name, yaml.safe_dump_all(one for (kind, _), one in render().items() if kind == "ServiceAccount"), manager="test"
+    )
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("persistence.existingClaim=models", "autoscaling.enabled=false", "replicas=3"),
+        ("service.type=NodePort", "rollout.maxSurge=50%", "podDisruptionBudget.maxUnavailable=50%"),
+        ("operator.enabled=false", 'autoscaling.behavior={"scaleDown":{"stabilizationWindowSeconds":15}}'),
+        ("topologySpreadConstraints=[]", "tolerations=[]", 'podAnnotations={"a":"b"}', "load=lazy"),
+    ],
+)
+def test_the_api_server_takes_every_object(namespace: str, settings: tuple[str, ...]) -> None:
+    objects = list(render(*settings, namespace=namespace).values())
+    # Strict: a field that the API does not know is an error and not a warning.
+    command = ("--namespace", namespace, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+    result = kubectl(*command, given=yaml.safe_dump_all(objects))
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr, "a pod that the namespace's standard would refuse"
+    assert len(result.stdout.splitlines()) == len(objects)
+
+
+def test_the_api_server_takes_the_kustomize_base() -> None:
+    result = kubectl(
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", str(ROOT / "k8s" / "base")
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_turning_the_autoscaler_on_loses_no_pod_after_the_handover(namespace: str) -> None:
+    """The README's hand-over: a second manager holds `replicas`, so that the chart may let go of it."""
+    with_replicas = deployment("autoscaling.enabled=false", "replicas=3", namespace=namespace)
+    without = deployment(namespace=namespace)
+    apply(namespace, with_replicas, manager="helm")
+    apply(namespace, handover(), manager="autoscaler-handover")
+    apply(namespace, without, manager="helm")
+    assert replicas(namespace) == "3"
+    kubectl("--namespace", namespace, "delete", "deployment", "churn")
+
+
+def handover() -> str:
+    """The document that the README hands to kubectl."""
+    lines = (ROOT / "charts" / "modelroll" / "README.md").read_text().splitlines()
+    (document,) = [line.strip() for line in lines if line.strip().startswith('{"apiVersion":"apps/v1"')]
+    return document
+
+
+def deployment(*settings: str, namespace: str) -> str:
+    # No node has this label: what the test is about is the object, not pods.
+    rendered = render(*settings, "nodeSelector.nowhere=here", namespace=namespace)["Deployment", "churn"]
+    return yaml.safe_dump(rendered)
+
+
+def apply(namespace: str, document: str, *, manager: str) -> None:
+    command = ("--namespace", namespace, "apply", "--server-side", f"--field-manager={manager}", "--validate=false")
+    result = kubectl(*command, "-f", "-", given=document)
+    assert result.returncode == 0, result.stderr
+
+
+def replicas(namespace: str) -> str:
+    return kubectl("--namespace", namespace, "get", "deployment", "churn", "-o", "jsonpath={.spec.replicas}").stdout

@@ -1,0 +1,112 @@
+"""What the chart refuses: values that are wrong by themselves (the schema) and those that contradict each other."""
+
+import subprocess
+
+import pytest
+
+from chart.rendering import CHART, template
+
+pytestmark = pytest.mark.needs("helm")
+
+
+@pytest.mark.parametrize(
+    ("setting", "where"),
+    [
+        ("unknown=1", "'unknown' not allowed"),
+        ("model.unknown=1", "/model"),
+        ("operator.image.unknown=1", "/operator/image"),
+        ("probes.readiness.unknown=1", "/probes/readiness"),
+        ("autoscaling.behavior.unknown=1", "/autoscaling/behavior"),
+        ("load=watch", "/load"),
+        ("load=per-request", "/load"),
+        ("artifactPolicy=none", "/artifactPolicy"),
+        ("extraFields=drop", "/extraFields"),
+        ("model.path=/models/churn", "/model/path"),
+        ("model.digest=0000", "/model/digest"),
+        ("model.name=Churn_1", "/model/name"),
+        ("image.digest=latest", "/image/digest"),
+        ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("replicas=-1", "/replicas"),
+        ("autoscaling.enabled=yes", "/autoscaling/enabled"),
+        ("autoscaling.minReplicas=0", "/autoscaling/minReplicas"),
+        ("rollout.maxSurge=0", "/rollout/maxSurge"),
+        ("rollout.maxUnavailable=1", "/rollout"),
+        ("service.type=LoadBalancer", "/service/type"),
+        ("service.port=70000", "/service/port"),
+        ("persistence.accessMode=ReadOnlyMany", "/persistence/accessMode"),
+        ("persistence.size=big", "/persistence/size"),
+        ("drain.delaySeconds=-1", "/drain/delaySeconds"),
+        ("log.level=loud", "/log/level"),
+        ("operator.replicas=0", "/operator/replicas"),
+        ("commonLabels.a=1", "/commonLabels/a"),
+        ('env=[{"name":"A","vlaue":"b"}]', "/env/0"),
+        ('imagePullSecrets=["registry"]', "/imagePullSecrets/0"),
+    ],
+)
+def test_the_schema_refuses(setting: str, where: str) -> None:
+    result = template(setting)
+    assert result.returncode != 0
+    assert "schema" in result.stderr
+    assert where in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (("persistence.existingClaim=m", "persistence.size=2Gi"), "persistence.existingClaim names a claim"),
+        (("persistence.existingClaim=m", "persistence.accessMode=ReadWriteMany"), "persistence.accessMode would"),
+        (("persistence.existingClaim=m", "persistence.storageClassName=fast"), "persistence.storageClassName would"),
+        (("persistence.existingClaim=m", "persistence.annotations.a=b"), "persistence.annotations would"),
+        (("replicas=3",), "replicas is set and the autoscaler is on"),
+        (("replicas=0",), "replicas is set and the autoscaler is on"),
+        (("autoscaling.minReplicas=11",), "autoscaling.minReplicas (11) is more than autoscaling.maxReplicas (10)"),
+        (("resources.requests.cpu=null",), "percentage of resources.requests.cpu, which is not set"),
+        (("service.nodePort=30080",), "service.nodePort is set and service.type is ClusterIP"),
+        (("drain.delaySeconds=15",), "drain.terminationGracePeriodSeconds (45) is not more than"),
+        (("drain.terminationGracePeriodSeconds=36",), "the kubelet would kill pods that still answer"),
+        (('podAnnotations={"modelroll.dev/target":"{}"}',), "podAnnotations has modelroll.dev/target"),
+        (('podAnnotations={"modelroll.dev/move":"{}"}',), "apply a ModelVersion"),
+        (('podLabels={"modelroll.dev/model":"a"}',), "The label modelroll.dev/model is set by the chart"),
+        (('podLabels={"app.kubernetes.io/instance":"a"}',), "The label app.kubernetes.io/instance is set"),
+        (('commonLabels={"app.kubernetes.io/component":"a"}',), "The label app.kubernetes.io/component is set"),
+        (('env=[{"name":"MODEL_PATH","value":"a"}]',), "env has MODEL_PATH"),
+    ],
+)
+def test_a_contradiction_is_refused_with_a_sentence(settings: tuple[str, ...], sentence: str) -> None:
+    result = template(*settings)
+    assert result.returncode != 0
+    assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("", "model.path is required"),
+        ("..", "it may have no '..' segment"),
+        ("churn/../../etc", "it may have no '..' segment"),
+    ],
+)
+def test_a_path_must_stay_on_the_claim(path: str, sentence: str) -> None:
+    assert sentence in template(path=path).stderr
+
+
+@pytest.mark.parametrize("path", ["model.pkl", "churn/1.2.0", "a..b/c", "..a"])
+def test_a_path_on_the_claim_is_taken(path: str) -> None:
+    assert template(path=path).returncode == 0
+
+
+@pytest.mark.parametrize("release", ["1churn", "a.b"])
+def test_a_release_that_cannot_name_a_service_is_refused(release: str) -> None:
+    assert "cannot name a Service" in template(release=release).stderr
+    assert template("fullnameOverride=churn", release=release).returncode == 0
+
+
+def test_the_chart_can_stand_within_another() -> None:
+    assert template("global.anything=1").returncode == 0, "Helm hands `global` to every chart within another"
+
+
+def test_lint_has_nothing_to_say() -> None:
+    command = ["helm", "lint", "--strict", str(CHART), "--set", "model.path=churn/1.2.0"]
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert "WARNING" not in result.stdout
