@@ -16,7 +16,7 @@ class Metrics:
     """All metrics of one server."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each one, which nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, which nobody reads
         registry = self._registry = CollectorRegistry()
         model = ("model", "model_version")
         self.predictions = Counter(

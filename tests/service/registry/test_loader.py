@@ -1,0 +1,79 @@
+"""The gates, against real artifacts."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import stand_in
+from modelroll_server import errors
+from modelroll_server.artifact.policy import Policy
+from modelroll_server.registry import compatibility
+from modelroll_server.registry.loader import Loader
+from modelroll_server.registry.target import Content
+from modelroll_server.schema import Input
+from modelroll_server.tensors import Datatype
+
+MODELS = Path(__file__).parents[3] / "models"
+
+
+def loader(root: Path = MODELS, policy: Policy = Policy.ANY, model: str | None = None) -> Loader:
+    return Loader(root, policy, model=model, extra_fields="refuse")
+
+
+def test_a_good_artifact_passes() -> None:
+    version = loader(model="churn").load(Content("1.2.0", "churn/1.2.0"), Content(path="churn/2.0.0"))
+    assert (version.number, version.model, version.runtime.kind) == ("1.2.0", "churn", "sklearn")
+    assert version.content.digest == version.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (Content("1.2.0", "churn/9.9.9"), "ArtifactMissing"),
+        (Content("2.0.0", "churn/1.2.0"), "VersionMismatch"),
+        (Content("1.2.0", "churn/1.2.0", "sha256:" + "0" * 64), "DigestMismatch"),
+        (Content("1.2.0", "../models/churn/1.2.0"), None),
+        (Content(env=True), "ArtifactMissing"),
+    ],
+)
+def test_what_is_wrong_has_its_reason(content: Content, reason: str | None) -> None:
+    if reason is None:  # the path leads back under the root
+        assert loader().load(content).number == "1.2.0"
+        return
+    with pytest.raises(errors.LoadError) as caught:
+        loader().load(content)
+    assert caught.value.reason == reason
+
+
+def test_another_model_is_refused() -> None:
+    with pytest.raises(errors.ModelMismatch):
+        loader(model="fraud").load(Content("1.2.0", "churn/1.2.0"))
+
+
+def test_a_pickle_without_a_digest_is_refused_by_policy() -> None:
+    with pytest.raises(errors.PolicyRefused):
+        loader(policy=Policy.DIGEST).load(Content("1.2.0", "churn/1.2.0"))
+
+
+def test_an_artifact_that_lost_an_input_is_refused_against_its_baseline(tmp_path: Path) -> None:
+    shutil.copytree(MODELS / "churn" / "1.2.0", tmp_path / "old")
+    manifest = json.loads((tmp_path / "old" / "modelroll.json").read_bytes())
+    manifest["inputs"][0]["name"] = "renamed"
+    (tmp_path / "old" / "modelroll.json").write_text(json.dumps(manifest))
+    shutil.copytree(MODELS / "churn" / "2.0.0", tmp_path / "new")
+    with pytest.raises(errors.SchemaChanged):
+        loader(tmp_path).load(Content(None, "new"), Content(path="old"))
+
+
+def test_compatibility_names_each_change() -> None:
+    before, after = stand_in.manifest(), stand_in.manifest("2.0.0", [*stand_in.INPUTS[1:]])
+    with pytest.raises(errors.SchemaChanged, match="tenure is gone"):
+        compatibility.check(after, before)
+    with pytest.raises(errors.SchemaChanged, match="tenure is new"):
+        compatibility.check(before, after)
+    retyped = stand_in.manifest("2.0.0", [Input(name="tenure", datatype=Datatype.FP64), *stand_in.INPUTS[1:]])
+    with pytest.raises(errors.SchemaChanged, match="tenure was INT64 and is FP64"):
+        compatibility.check(retyped, before)
+    compatibility.check(before, before)

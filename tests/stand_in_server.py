@@ -1,0 +1,50 @@
+"""The inference and management apps over a stand-in model, in this process."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import httpx
+
+import stand_in
+from modelroll_server.http.asgi import Lifecycle
+from modelroll_server.http.inference_app import InferenceApp
+from modelroll_server.http.management_app import ManagementApp
+from modelroll_server.inference import Inference, Turns
+from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.target import Target
+from modelroll_server.telemetry.metrics import Metrics
+
+
+@dataclass
+class Server:
+    """Both ports, and what is behind them."""
+
+    registry: Registry
+    lifecycle: Lifecycle
+    metrics: Metrics
+    inference: httpx.AsyncClient
+    management: httpx.AsyncClient
+
+    def swap(self, number: str, runtime: stand_in.Echo | None = None, revision: int = 1) -> None:
+        """Make another version live."""
+        version = stand_in.version(number, runtime)
+        self.registry.swap(version, Target("settled", revision, version.content))
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[Server]:
+    """A server with version 1.0.0 live."""
+    registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
+    turns = Turns(2, metrics, max_queued_rows=100)
+    app = InferenceApp(registry, Inference(registry, turns, metrics), metrics, lifecycle)
+    management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
+
+    def client(application: Callable[..., object]) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://server")  # type: ignore[arg-type]
+
+    async with client(app) as inference_client, client(management) as management_client:
+        found = Server(registry, lifecycle, metrics, inference_client, management_client)
+        found.swap("1.0.0")
+        yield found
+    turns.close()
