@@ -15,6 +15,26 @@ down() {
   remove_cgroups
   rm -rf "$RUN"
   say "down"
+  report_leftovers
+}
+
+# What is listed here should not be: the next `up` may trip over it, and the machine is not as it was.
+report_leftovers() {
+  local found
+  found=$(leftovers)
+  [ -z "$found" ] || { say "left behind:"; echo "$found" >&2; return 1; }
+}
+
+leftovers() {
+  local process
+  ip -o link show "$BRIDGE" 2>/dev/null || true
+  iptables-save 2>/dev/null | grep -E 'KUBE-|CNI-' || true
+  awk -v run="$RUN/" 'index($2, run) == 1' /proc/mounts
+  for process in /proc/[0-9]*/cmdline; do
+    # Only what belongs to the node names its files in its arguments; editors and tests do as well, but are no leftovers.
+    if [[ $(readlink "${process%cmdline}exe" 2>/dev/null) =~ ^$BIN/|/containerd ]] &&
+      tr '\0' ' ' <"$process" 2>/dev/null | grep -F "$RUN/"; then :; fi
+  done
 }
 
 end_pods() {
