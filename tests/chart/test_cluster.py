@@ -63,6 +63,9 @@ def test_turning_the_autoscaler_on_loses_no_pod_after_the_handover(namespace: st
     with_replicas = deployment("autoscaling.enabled=false", "replicas=3", namespace=namespace)
     without = deployment(namespace=namespace)
     apply(namespace, with_replicas, manager="helm")
+    apply(namespace, without, manager="helm")
+    assert replicas(namespace) == "1", "the hand-over is not needed any more: take it out of the README"
+    apply(namespace, with_replicas, manager="helm")
     apply(namespace, handover(), manager="autoscaler-handover")
     apply(namespace, without, manager="helm")
     assert replicas(namespace) == "3"
