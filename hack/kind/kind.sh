@@ -31,6 +31,22 @@ kind_up() {
       docker build ${BASE:+--build-arg "BASE=$BASE"} --target "$part" --tag "$image" "$PROJECT"
     kind load docker-image "$image" --name modelroll
   done
+  kind_metrics
+}
+
+# What the autoscaler reads; kind brings none. The version is devcluster's; kubelet's certificate is self-made here.
+kind_metrics() {
+  local version
+  version=$(awk '$1 == "sigs.k8s.io/metrics-server" || $2 == "sigs.k8s.io/metrics-server" { print ($1 == "require" ? $3 : $2); exit }' \
+    "$HERE/devcluster/tools/metrics-server/go.mod")
+  export KUBECONFIG=$KIND_KUBECONFIG
+  kubectl apply -f \
+    "https://github.com/kubernetes-sigs/metrics-server/releases/download/$version/components.yaml" >/dev/null
+  # Set as a whole, so that a second run changes nothing.
+  kubectl -n kube-system patch deployment metrics-server --type strategic --patch '{"spec": {"template": {"spec": {
+    "containers": [{"name": "metrics-server", "args": ["--cert-dir=/tmp", "--secure-port=10250",
+      "--kubelet-preferred-address-types=InternalIP", "--kubelet-insecure-tls", "--metric-resolution=10s"]}]}}}}' >/dev/null
+  kubectl -n kube-system rollout status deployment/metrics-server --timeout=180s >/dev/null
 }
 
 kind_down() {

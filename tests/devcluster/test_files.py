@@ -35,7 +35,7 @@ def _yaml(name: str) -> Any:
 def test_kind_has_the_same_timing_as_devcluster() -> None:
     cluster = _yaml("hack/kind/cluster.yaml")
     (patch,) = (yaml.safe_load(patch) for patch in cluster["kubeadmConfigPatches"])
-    flags = {flag["name"]: flag["value"] for flag in patch["controllerManager"]["extraArgs"]}
+    flags = patch["controllerManager"]["extraArgs"]
     devcluster = (ROOT / "hack/devcluster/lib/control_plane.sh").read_text()
 
     assert flags == dict(
