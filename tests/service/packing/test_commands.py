@@ -1,0 +1,95 @@
+"""`modelroll pack` and `modelroll verify` as a person calls them: what is printed, and the exit codes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from sklearn.linear_model import LogisticRegression
+
+from modelroll_server.artifact import catalog
+from modelroll_server.cli import main
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: Any) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A fitted model, and beside it its samples as rows.csv and rows.parquet."""
+    frame = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0] * 5, "sold": ["no", "no", "yes", "yes"] * 5})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    joblib.dump(LogisticRegression().fit(frame[["size"]], frame["sold"]), tmp_path / "model.joblib")
+    return tmp_path / "model.joblib"
+
+
+@pytest.mark.parametrize("samples", ["rows.csv", "rows.parquet"])
+def test_pack_writes_the_version_and_prints_what_comes_next(model: Path, samples: str) -> None:
+    home = model.parent
+    asked = ["--model", "shop", "--version", "2.0.0-rc.1", "--metric", "auc=0.75"]
+    result = run("pack", model, *asked, "--samples", home / samples, "--out", home / "models")
+    assert result.exit_code == 0, result.output
+    entry = catalog.read(home / "models/shop/2.0.0-rc.1")
+    assert entry.manifest.metrics == {"auc": 0.75}
+    assert f"--set model.path=shop/2.0.0-rc.1 --set model.digest={entry.digest}" in result.output
+    assert f'digest: "{entry.digest}"' in result.output
+    assert run("verify", home / "models/shop", "--digest", entry.digest).exit_code == 0
+
+
+def test_a_pack_that_fails_says_why_and_leaves_nothing(model: Path) -> None:
+    (model.parent / "other.csv").write_text("width\n1\n")
+    asked = ["--model", "shop", "--version", "1.0.0", "--samples", model.parent / "other.csv"]
+    result = run("pack", model, *asked, "--out", model.parent / "models")
+    assert (result.exit_code, result.output) == (1, "Error: the samples lack size, on which the model was fitted\n")
+    assert not (model.parent / "models").exists()
+
+
+@pytest.mark.parametrize("metric", ["auc", "auc=high", "=1"])
+def test_a_metric_that_is_none_is_a_usage_error(model: Path, metric: str) -> None:
+    asked = ["--model", "shop", "--version", "1.0.0", "--samples", model.parent / "rows.csv", "--metric", metric]
+    assert run("pack", model, *asked).exit_code == 2
+
+
+def test_samples_of_another_kind_are_refused(model: Path) -> None:
+    (model.parent / "rows.xml").write_text("<a/>")
+    asked = ["--model", "shop", "--version", "1.0.0", "--samples", model.parent / "rows.xml"]
+    assert "neither .parquet nor .csv" in run("pack", model, *asked).output
+
+
+def test_verify_of_a_model_takes_every_version() -> None:
+    result = run("verify", ROOT / "models/churn")
+    assert result.exit_code == 0
+    assert result.output.count("20 reproduced") == 2
+
+
+def test_verify_of_the_broken_version_names_the_reason() -> None:
+    result = run("verify", ROOT / "tests/artifacts/churn/2.1.0")
+    assert result.exit_code == 1
+    assert "GoldenRowsDiffer" in result.output
+
+
+def test_verify_finds_a_changed_byte(tmp_path: Path) -> None:
+    place = shutil.copytree(ROOT / "models/churn/1.2.0", tmp_path / "1.2.0")
+    content = bytearray((place / "model.joblib").read_bytes())
+    content[-1] ^= 1
+    (place / "model.joblib").write_bytes(content)
+    result = run("verify", place)
+    assert result.exit_code == 1
+    assert "DigestMismatch" in result.output
+
+
+def test_verify_of_a_bare_file_loads_it(model: Path) -> None:
+    result = run("verify", model)
+    assert result.exit_code == 0, result.output
+    assert "none to reproduce" in result.output
+
+
+def test_verify_of_an_empty_directory_is_an_error(tmp_path: Path) -> None:
+    assert "holds neither a manifest nor versions" in run("verify", tmp_path).output
