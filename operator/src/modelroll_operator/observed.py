@@ -1,0 +1,163 @@
+"""One Deployment's surroundings at one moment, as values: the input of `plan`.
+
+Owns the shapes; `observe` fills them from the API server and from the pods.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelroll_operator.rollout import State
+from modelroll_operator.target import Content
+
+# A pod that says one of these about a revision will not change its mind: waiting longer helps nobody.
+FINAL_REASONS = frozenset({
+    "ManifestInvalid", "PathRefused", "DigestMismatch", "PolicyRefused", "TrainedWithOther", "ModuleMissing", "LoadFailed",
+    "ModelMismatch", "VersionMismatch", "SchemaChanged", "WarmUpFailed", "GoldenRowsDiffer", "CrashedWhileLoading",
+    "TargetInvalid", "NotEnoughMemory",
+})  # fmt: skip
+# These may be a push that is under way: they get some time.
+PASSING_REASONS = frozenset({"ArtifactMissing", "ArtifactIncomplete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a pod does not serve a revision."""
+
+    revision: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodStatus:
+    """What a pod says of itself on `/status`."""
+
+    live: Content | None
+    live_env: bool
+    live_revision: int
+    wanted_revision: int | None
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of the Deployment.
+
+    Attributes:
+        ready: Whether it gets requests.
+        terminating: Whether it is leaving.
+        gone_by: When its grace period is over, for a pod that is leaving.
+        target: Its annotation, from the template.
+        move: Its annotation, from the operator.
+        status: What it says; None while that is not known.
+    """
+
+    name: str
+    uid: str
+    ready: bool
+    terminating: bool
+    gone_by: datetime | None
+    target: str | None
+    move: str | None
+    status: PodStatus | None
+
+    def serves(self, content: Content) -> bool:
+        """Whether what answers is `content`."""
+        if self.status is None or self.status.live is None:
+            return False
+        if content.env:
+            return self.status.live_env
+        live = self.status.live
+        same = (live.version, live.path) == (content.version, content.path)
+        return same and content.digest in {None, live.digest}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The Deployment, as far as a rollout depends on it."""
+
+    name: str
+    uid: str
+    model: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    paused: bool
+    desired: int
+    replicas: int
+    updated: int
+    available: int
+    template_target: str | None
+    template_hash: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether its controller has nothing left to do."""
+        seen = self.observed_generation >= self.generation
+        return seen and self.desired == self.updated == self.replicas == self.available
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How the last rollout to a ModelVersion ended."""
+
+    key: str
+    outcome: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One ModelVersion: what it asks for, and what its status says."""
+
+    name: str
+    uid: str
+    generation: int
+    deleting: bool
+    model: str
+    version: str
+    path: str
+    digest: str | None
+    deployment: str | None
+    strategy: str
+    progress_deadline: int
+    allow_schema_change: bool
+    paused: bool
+    withdrawn: bool
+    retry: str
+    attempt: Attempt | None
+    live: bool
+
+    @property
+    def content(self) -> Content:
+        """What it asks to be served."""
+        return Content(version=self.version, path=self.path, digest=self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that `plan` sees.
+
+    Attributes:
+        now: The API server's clock.
+        deployment: The Deployment.
+        siblings: Names of all Deployments of the namespace that serve the same model, this one included.
+        state: The ConfigMap; None when there is none, or it belongs to an earlier Deployment of this name.
+        pods: Its pods, terminating ones included.
+        past_targets: The annotations of its ReplicaSets' templates.
+        versions: The ModelVersions of its model.
+    """
+
+    now: datetime
+    deployment: Deployment
+    siblings: tuple[str, ...]
+    state: State | None
+    pods: tuple[Pod, ...]
+    past_targets: tuple[str, ...]
+    versions: tuple[ModelVersion, ...]
+
+    @property
+    def serving(self) -> tuple[Pod, ...]:
+        """The pods that get requests and are not leaving."""
+        return tuple(pod for pod in self.pods if pod.ready and not pod.terminating)

@@ -1,0 +1,69 @@
+"""What the operator may do next, as values. `plan` returns one; `carry_out` does it.
+
+Each can be repeated: doing it twice is doing it once.
+"""
+
+from dataclasses import dataclass
+
+from modelroll_operator.observed import Attempt, ModelVersion, Pod
+from modelroll_operator.rollout import State
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """What is wanted is there."""
+
+    why: str = "converged"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something is under way; look again soon."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Compare-and-swap the ConfigMap.
+
+    Attributes:
+        state: What it shall hold.
+        why: One of the protocol's words: begin, applied, settle, abort, recover, outrank.
+    """
+
+    state: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Forget the rollout: a Save that waits until it was planned for a second without interruption."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyTemplate:
+    """Give the Deployment's pod template this annotation; None takes it away."""
+
+    annotation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MovePods:
+    """Ask running pods to take what is settled."""
+
+    pods: tuple[Pod, ...]
+    annotation: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailure:
+    """Write the failed attempt into the ModelVersion's status, before anything is undone."""
+
+    version: ModelVersion
+    attempt: Attempt
+
+
+Step = Nothing | Wait | Save | Close | ApplyTemplate | MovePods | RecordFailure

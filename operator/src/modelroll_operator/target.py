@@ -1,0 +1,80 @@
+"""What a pod is told to serve: contents, targets, moves, and their one form as bytes.
+
+Owns the JSON of the annotations and of the ConfigMap's `settled` (docs/design/0001-seams.md). Equal targets have equal
+bytes, which is what lets a step be repeated. Knows nothing of rollouts.
+"""
+
+from typing import Any
+
+import msgspec
+
+TARGET_ANNOTATION = "modelroll.dev/target"
+MOVE_ANNOTATION = "modelroll.dev/move"
+RETRY_ANNOTATION = "modelroll.dev/retry"
+MODEL_LABEL = "modelroll.dev/model"
+
+
+class Content(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What is served: one version's artifact, or what MODEL_PATH says (`env`)."""
+
+    version: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+
+
+ENV = Content(env=True)
+
+
+class Baseline(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The content whose schema a target must be compatible with."""
+
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+
+
+class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A content at a revision. The highest revision that a pod sees wins."""
+
+    revision: int
+    version: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+    baseline: Baseline | None = None
+    attempt: str | None = None
+
+    @property
+    def content(self) -> Content:
+        """The content alone."""
+        return Content(version=self.version, path=self.path, digest=self.digest, env=self.env)
+
+
+def target(content: Content, revision: int, *, baseline: Content | None = None, attempt: str | None = None) -> Target:
+    """`content` at `revision`, with what is asked for besides."""
+    gate = None if baseline is None else Baseline(path=baseline.path, digest=baseline.digest, env=baseline.env)
+    return Target(
+        revision=revision,
+        version=content.version,
+        path=content.path,
+        digest=content.digest,
+        env=content.env,
+        baseline=gate,
+        attempt=attempt,
+    )
+
+
+def encode(value: Any) -> str:
+    """Keys sorted, no spaces: the same value is always the same bytes."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def decode(text: str | None) -> Target | None:
+    """The target that an annotation or a key writes; None when it is absent or not one."""
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Target)
+    except msgspec.MsgspecError:
+        return None
