@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+import numpy as np
 import structlog
 
 from modelroll_server import errors
@@ -129,6 +130,8 @@ class Inference:
         self._metrics.phases.labels("decode").observe(time.monotonic() - began)
         if table.rows > MAX_ROWS:
             raise errors.PayloadTooLarge(f"{table.rows} rows; one request may have {MAX_ROWS}")
+        if table.rows == 0:  # scikit-learn raises on an empty table
+            return Prediction(version, Outputs(np.empty(0), np.empty((0, 0))))
         try:
             outputs = await self._turns.run(version.runtime, table, deadline)
         except errors.RequestError:

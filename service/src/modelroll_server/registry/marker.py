@@ -7,6 +7,9 @@ and does not take that revision as a move a second time.
 from pathlib import Path
 
 import msgspec
+import structlog
+
+_log = structlog.get_logger(__name__)
 
 
 class _Document(msgspec.Struct):
@@ -53,5 +56,8 @@ class Marker:
         if self._path is None:
             return
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.encode(self._document))
-        temporary.replace(self._path)
+        try:
+            temporary.write_bytes(msgspec.json.encode(self._document))
+            temporary.replace(self._path)
+        except OSError as error:  # to go on without a marker is better than not to go on
+            _log.warning("the load marker cannot be written", path=str(self._path), error=error.strerror)

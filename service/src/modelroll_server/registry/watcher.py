@@ -8,6 +8,8 @@ import concurrent.futures
 import time
 from collections.abc import Callable
 
+import structlog
+
 from modelroll_server import errors
 from modelroll_server.registry import loader as loaders
 from modelroll_server.registry import target as targets
@@ -20,6 +22,8 @@ from modelroll_server.registry.version import Version
 PERIOD = 0.1
 LOOK_AGAIN = 1.0  # for an artifact that is not there (yet)
 LONGEST_BACK_OFF = 10.0
+
+_log = structlog.get_logger(__name__)
 
 LoadFunction = Callable[[Content, Content | None], Version]
 
@@ -51,7 +55,10 @@ class Watcher:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
-            await self.step()
+            try:
+                await self.step()
+            except Exception:  # noqa: BLE001 - what is live goes on answering, whatever happens to the watcher
+                _log.exception("the watcher failed; it goes on")
             await asyncio.sleep(PERIOD)
 
     def close(self) -> None:
