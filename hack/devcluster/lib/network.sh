@@ -10,6 +10,14 @@ make_network() {
   for setting in "${SETTINGS[@]}"; do
     sysctl -n "$setting" 2>/dev/null | sed "s/^/$setting=/"
   done >"$RUN/settings.before"
+  # Mounted on itself, as the first "ip netns add" on a machine would do. Done later, under the pods that run, it would
+  # hold their namespaces a second time, and none of them could be deleted any more.
+  mkdir -p /run/netns
+  if ! mountpoint -q /run/netns; then
+    mount --bind /run/netns /run/netns
+    mount --make-shared /run/netns
+    touch "$RUN/netns.mounted"
+  fi
   # The bridge exists before the first pod: the node's own address, which the API server advertises, is on it.
   ip link add "$BRIDGE" type bridge
   ip addr add "$NODE_IP/24" dev "$BRIDGE"
@@ -36,6 +44,8 @@ remove_network() {
   done
   ip link del "$BRIDGE" 2>/dev/null || true
   remove_namespaces
+  # Refused while somebody else has a namespace in it.
+  if [ -f "$RUN/netns.mounted" ]; then umount /run/netns 2>/dev/null || true; fi
   rm -rf "/var/lib/cni/networks/$NETWORK"
   sysctl -qp "$RUN/settings.before" >/dev/null 2>&1 || true
 }
