@@ -91,8 +91,11 @@ def test_a_file_of_the_same_size_with_other_bytes_is_refused_when_read(artifact:
     content = bytearray((artifact / "model.joblib").read_bytes())
     content[100] ^= 1
     (artifact / "model.joblib").write_bytes(content)
-    with open_artifact(artifact) as opened, pytest.raises(DigestMismatch), opened.reading("model.joblib"):
-        pass
+    with open_artifact(artifact) as opened:
+        with pytest.raises(DigestMismatch), opened.reading("model.joblib"):
+            pass
+        with pytest.raises(DigestMismatch):
+            opened.check("model.joblib")
 
 
 def test_a_manifest_of_nine_mebibytes_is_not_read_to_its_end(artifact: Path) -> None:

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from modelroll_server.artifact import catalog
 from modelroll_server.artifact.opening import open_artifact
@@ -92,3 +93,9 @@ def test_the_artifacts_are_whole_and_small_enough_to_keep_here(place: Path) -> N
 def test_row_json_is_a_row_that_the_schema_takes() -> None:
     row = json.loads((CHURN / "row.json").read_text())
     Schema(catalog.read(CHURN / "2.0.0").manifest.inputs).decode_row(row)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_sample_to_apply_has_the_digest_of_what_is_committed(version: str) -> None:
+    sample = yaml.safe_load((ROOT / f"k8s/samples/churn-{version}.yaml").read_text())
+    assert sample["spec"]["digest"] == catalog.read(CHURN / version).digest

@@ -1,5 +1,6 @@
 """Packing: what the manifest says of each kind of model, and that nothing is left of a pack that failed."""
 
+import os
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -211,3 +212,21 @@ def test_the_same_model_packed_at_the_same_time_has_the_same_digest(frame: pd.Da
     )
     digests = {pack.pack(request, tmp_path / out).digest for out in ("one", "two")}
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("written", [0, 1], ids=["the model", "the manifest"])
+def test_a_disk_that_fills_while_writing_leaves_nothing(
+    packer: Packer, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    fitted = DecisionTreeClassifier().fit(frame[["count"]], labels(frame))
+    calls: list[int] = []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > written:
+            raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PackFailed, match="No space left"):
+        packer(fitted, frame)
+    assert not (tmp_path / "models").exists()

@@ -78,13 +78,18 @@ class OpenArtifact:
         finally:
             os.close(descriptor)
         with sealed.file:
-            if sealed.size != entry.bytes:
-                raise ArtifactIncomplete(f"{name} has another size", expected=entry.bytes, found=sealed.size)
-            if sealed.sha256 != entry.sha256:
-                found = digests.from_hex(sealed.sha256)
-                expected = digests.from_hex(entry.sha256)
-                raise DigestMismatch(f"{name} is not the file that was packed", expected=expected, found=found)
+            _check_file(name, entry, sealed.sha256, sealed.size)
             yield sealed.file
+
+    def check(self, name: str) -> None:
+        """Hash one listed file without keeping it: a large one need not fit in memory. Errors as for `reading`."""
+        if self.manifest is None:
+            return  # hashed when it was opened
+        descriptor = sealing.open_regular(name, self._descriptor)
+        try:
+            _check_file(name, self.manifest.files[name], *sealing.checksum(descriptor, name))
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Let go of the files; what was loaded stays."""
@@ -210,3 +215,11 @@ def _check_complete(manifest: manifests.Manifest, directory: int) -> None:
             raise ArtifactIncomplete(
                 f"{name} has {found.st_size} bytes of {entry.bytes}", expected=entry.bytes, found=found.st_size
             )
+
+
+def _check_file(name: str, entry: manifests.File, sha256: str, size: int) -> None:
+    if size != entry.bytes:
+        raise ArtifactIncomplete(f"{name} has another size", expected=entry.bytes, found=size)
+    if sha256 != entry.sha256:
+        expected, found = digests.from_hex(entry.sha256), digests.from_hex(sha256)
+        raise DigestMismatch(f"{name} is not the file that was packed", expected=expected, found=found)

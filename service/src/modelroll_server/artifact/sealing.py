@@ -86,6 +86,23 @@ def seal(descriptor: int, name: str) -> Sealed:
     return Sealed(file, hashing.hexdigest(), size)
 
 
+def checksum(descriptor: int, name: str) -> tuple[str, int]:
+    """The sha256 in hexadecimal and the size of a regular file, read to its end and not kept.
+
+    Raises:
+        LoadFailed: Reading failed.
+    """
+    hashing = hashlib.sha256()
+    size = 0
+    try:
+        while chunk := os.read(descriptor, _CHUNK):
+            hashing.update(chunk)
+            size += len(chunk)
+    except OSError as error:
+        raise LoadFailed(f"{name} cannot be read: {error.strerror}") from error
+    return hashing.hexdigest(), size
+
+
 def _anonymous(name: str) -> BinaryIO:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

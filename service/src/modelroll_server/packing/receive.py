@@ -104,8 +104,7 @@ def _verified(directory: Path) -> catalog.Entry:
         entry = catalog.read(directory)
         with open_artifact(directory, policy=Policy.ANY, digest=entry.digest) as opened:
             for name in entry.manifest.files:
-                with opened.reading(name):
-                    pass
+                opened.check(name)
     except LoadError as error:
         raise ReceiveFailed(f"{directory.name}: {error.message}") from error
     if entry.version.text != directory.name:

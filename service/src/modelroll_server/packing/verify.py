@@ -64,8 +64,8 @@ def _steps(path: Path, digest: str | None) -> Iterator[Check]:
 
 def _files(opened: OpenArtifact) -> Iterator[Check]:
     for name, entry in (opened.manifest.files if opened.manifest else {}).items():
-        with opened.reading(name):
-            yield Check("file", None, f"{name}, {entry.bytes:,} bytes, sha256 as packed")
+        opened.check(name)
+        yield Check("file", None, f"{name}, {entry.bytes:,} bytes, sha256 as packed")
 
 
 def _sentence(error: LoadError) -> str:
