@@ -177,3 +177,19 @@ def test_what_cannot_be_done_is_said_in_a_sentence(arguments: list[str], code: i
     assert done.returncode == code
     assert sentence.format(taken=port) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_real_rows_get_the_answers_of_scikit_learn(tmp_path: Path, mount: Path) -> None:
+    rows = Path(__file__).parents[3] / "models" / "churn" / "rows.py"
+    with server_process.serving(tmp_path / "log", str(mount / "churn")) as server:
+        done = subprocess.run([sys.executable, rows, "--count", "500"], capture_output=True, text=True, check=True)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert len(lines) == 500
+        server.wait_for_live("2.0.0")
+        answer = httpx.post(f"{server.url}/batch_predict", json=[line["row"] for line in lines], timeout=30).json()
+        single = [httpx.post(f"{server.url}/predict", json=line["row"]).json() for line in lines[:50]]
+    expected = [line["expected"]["2.0.0"] for line in lines]
+    assert answer["predictions"] == [one["prediction"] for one in expected]
+    assert answer["probabilities"] == [pytest.approx(one["probability"], abs=1e-9) for one in expected]
+    assert [one["prediction"] for one in single] == [one["prediction"] for one in expected[:50]]
+    assert [one["probability"] for one in single] == answer["probabilities"][:50]
