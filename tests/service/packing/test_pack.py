@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -230,3 +230,15 @@ def test_a_disk_that_fills_while_writing_leaves_nothing(
     with pytest.raises(PackFailed, match="No space left"):
         packer(fitted, frame)
     assert not (tmp_path / "models").exists()
+
+
+def test_infinite_and_enormous_samples_are_described_and_are_no_golden_rows(packer: Packer) -> None:
+    frame = pd.DataFrame({"x": [np.inf, -np.inf, -1.7e308, 1.7e308, *np.arange(20.0)], "y": np.arange(24.0)})
+    bounded = make_pipeline(
+        FunctionTransformer(np.clip, kw_args={"a_min": -1e9, "a_max": 1e9}), DecisionTreeClassifier()
+    )
+    manifest = packer(bounded.fit(frame, frame["x"] > 9), frame).manifest
+    assert manifest.inputs[0].infinite
+    assert manifest.inputs[0].histogram is None
+    assert manifest.golden is not None
+    assert all(abs(row[0]) <= 1.7e308 for row in manifest.golden.rows if isinstance(row[0], float))

@@ -1,5 +1,6 @@
 """The inputs of a model as its manifest describes them, from what the estimator tells and the samples show."""
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
@@ -86,10 +87,10 @@ def _with_range(plain: Input, present: Array) -> Input:
     finite = present[np.isfinite(present)]
     if not len(finite):
         raise PackFailed(f"column {plain.name} has no finite value in any sample row: add rows that have one")
-    counts, edges = np.histogram(finite.astype(np.float64), bins=_BINS)
-    return msgspec.structs.replace(
-        plain,
-        example=np.sort(finite)[len(finite) // 2].item(),
-        range=(float(finite.min()), float(finite.max())),
-        histogram=Histogram(counts=counts.tolist(), edges=edges.tolist()),
-    )
+    lowest, highest = float(finite.min()), float(finite.max())
+    histogram = None
+    if math.isfinite(highest - lowest):
+        counts, edges = np.histogram(finite.astype(np.float64), bins=_BINS)
+        histogram = Histogram(counts=counts.tolist(), edges=edges.tolist())
+    example = np.sort(finite)[len(finite) // 2].item()
+    return msgspec.structs.replace(plain, example=example, range=(lowest, highest), histogram=histogram)
