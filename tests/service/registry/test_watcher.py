@@ -216,3 +216,11 @@ async def test_a_target_is_never_loaded_lazily() -> None:
     pod = Pod(Snapshot(settled=Target("settled", 7, V1), env=ENV), lazy=True)
     await pod.step()
     assert pod.number() == "1.0.0"
+
+
+async def test_a_file_that_does_not_parse_is_reported_under_no_revision() -> None:
+    pod = Pod(Snapshot(settled=Target("settled", 7, V1), invalid=("move: not JSON",)))
+    await pod.step()
+    status = await pod.step()
+    assert failure(status) == (-1, "TargetInvalid")
+    assert (status["state"], pod.number()) == ("serving", "1.0.0")

@@ -166,7 +166,7 @@ class Registry:
     def _invalid(self) -> dict[str, Any] | None:
         if not self._snapshot.invalid:
             return None
-        return _failure(None, errors.TargetInvalid("; ".join(self._snapshot.invalid)))
+        return _failure(-1, errors.TargetInvalid("; ".join(self._snapshot.invalid)))
 
     def _arrive(self, want: Target) -> None:
         assert self.live is not None
@@ -193,7 +193,7 @@ class Registry:
         return f"no model is loaded: {self._failure['reason']}"
 
 
-def _failure(revision: int | None, error: errors.LoadError) -> dict[str, Any]:
+def _failure(revision: int, error: errors.LoadError) -> dict[str, Any]:
     return {
         "revision": revision,
         "reason": error.reason,
