@@ -151,3 +151,13 @@ def test_what_reads_artifacts_and_schemas_does_not_import_scikit_learn() -> None
         "sys.exit(bool({'sklearn', 'pandas', 'joblib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b"]], ids=["array", "frame"])
+def test_null_is_refused_for_a_bare_file_whose_estimator_refuses_nan(bare: Bare, names: list[str] | None) -> None:
+    given: Any = X if names is None else pd.DataFrame(X, columns=names)
+    assert {column.missing for column in bare(LogisticRegression().fit(given, Y)).manifest.inputs} == {"refuse"}
+    forest = RandomForestClassifier(2, random_state=0).fit(given, Y)
+    loaded = bare(forest)
+    assert {column.missing for column in loaded.manifest.inputs} == {"nan"}
+    assert answers(loaded, [[None, 1.0]])["prediction"] is not None

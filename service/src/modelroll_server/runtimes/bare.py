@@ -1,12 +1,18 @@
 """A manifest for a model file that has none: what the estimator tells about itself, and nothing more."""
 
+import math
+import warnings
+from typing import Literal
+
+import numpy as np
+
 from modelroll_server.artifact.manifest import File, Manifest
 from modelroll_server.artifact.manifest import SklearnRuntime as SklearnEntry
 from modelroll_server.errors import LoadFailed
 from modelroll_server.runtimes import estimators
 from modelroll_server.runtimes.scikit import Call, SklearnRuntime
 from modelroll_server.schema import Input
-from modelroll_server.tensors import Datatype
+from modelroll_server.tensors import Datatype, Table
 
 _JOBLIB = "joblib"
 
@@ -21,8 +27,8 @@ def describe(
 ) -> tuple[Manifest, SklearnRuntime]:
     """The manifest that stands for a bare file, and the runtime that goes with it.
 
-    Fitted on a DataFrame: columns by name, values as JSON types them. Fitted on an array: numbers x0…x(n-1), and null
-    is nan, which the estimator itself may refuse.
+    Fitted on a DataFrame: columns by name, values as JSON types them. Fitted on an array: numbers x0…x(n-1). Where it
+    answers a row of zeros, null is nan if it answers that too, and refused if not; else it gets null as None.
 
     Raises:
         LoadFailed: The estimator does not tell how many columns it takes.
@@ -33,9 +39,11 @@ def describe(
     if names is None:
         if count is None:
             raise LoadFailed("the estimator tells neither names nor number of its inputs: pack it with samples")
-        inputs = [Input(name=f"x{index}", datatype=Datatype.FP64, missing="nan") for index in range(count)]
-    else:
-        inputs = [Input(name=name, datatype=Datatype.ANY, missing="none") for name in names]
+        names = [f"x{index}" for index in range(count)]
+    datatype = Datatype.FP64 if call == "array" else Datatype.ANY
+    runtime = SklearnRuntime(estimator, call=call, label="predict", as_typed=True)
+    missing = _missing(runtime, names, datatype)
+    inputs = [Input(name=name, datatype=datatype, missing=missing) for name in names]
     manifest = Manifest(
         schema=1,
         model=model,
@@ -50,4 +58,21 @@ def describe(
         outputs=[],
         classes=estimators.classes(estimator),
     )
-    return manifest, SklearnRuntime(estimator, call=call, label="predict", as_typed=True)
+    return manifest, runtime
+
+
+def _missing(runtime: SklearnRuntime, names: list[str], datatype: Datatype) -> Literal["refuse", "nan", "none"]:
+    if not _answers(runtime, names, datatype, 0.0):
+        return "none"  # it wants texts, and there is no sample to ask it with
+    return "nan" if _answers(runtime, names, datatype, math.nan) else "refuse"
+
+
+def _answers(runtime: SklearnRuntime, names: list[str], datatype: Datatype, value: float) -> bool:
+    columns = tuple(np.array([value], datatype.dtype) for _ in names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            runtime.predict(Table(tuple(names), columns, 1))
+        except Exception:  # noqa: BLE001 - that it raises is the answer
+            return False
+    return True
