@@ -10,11 +10,25 @@ from modelroll_operator.rollout import State
 from modelroll_operator.target import Content
 
 # A pod that says one of these about a revision will not change its mind: waiting longer helps nobody.
-FINAL_REASONS = frozenset({
-    "ManifestInvalid", "PathRefused", "DigestMismatch", "PolicyRefused", "TrainedWithOther", "ModuleMissing", "LoadFailed",
-    "ModelMismatch", "VersionMismatch", "SchemaChanged", "WarmUpFailed", "GoldenRowsDiffer", "CrashedWhileLoading",
-    "TargetInvalid", "NotEnoughMemory",
-})  # fmt: skip
+FINAL_REASONS = frozenset(
+    {
+        "CrashedWhileLoading",
+        "DigestMismatch",
+        "GoldenRowsDiffer",
+        "LoadFailed",
+        "ManifestInvalid",
+        "ModelMismatch",
+        "ModuleMissing",
+        "NotEnoughMemory",
+        "PathRefused",
+        "PolicyRefused",
+        "SchemaChanged",
+        "TargetInvalid",
+        "TrainedWithOther",
+        "VersionMismatch",
+        "WarmUpFailed",
+    }
+)
 # These may be a push that is under way: they get some time.
 PASSING_REASONS = frozenset({"ArtifactMissing", "ArtifactIncomplete"})
 

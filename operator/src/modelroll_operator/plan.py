@@ -1,6 +1,7 @@
 """The one next step for one Deployment: protocol S4 to S9 as a pure function of what was observed.
 
-Owns every decision of a rollout. Reads no clock, calls nobody, keeps nothing: what it must remember is in the ConfigMap.
+Owns every decision of a rollout. Reads no clock, calls nobody, keeps nothing: what must be remembered is in the
+ConfigMap.
 """
 
 import hashlib
@@ -69,7 +70,7 @@ def _recover(seen: Observed) -> steps.Step:
 
 
 def _outrank(seen: Observed, state: State) -> steps.Step | None:
-    """With no rollout, what is settled stands above every revision seen: an undo or an edit by hand brings nothing back."""
+    """With no rollout, what is settled stands above every revision seen: no undo or edit by hand brings one back."""
     highest = _highest_revision(seen)
     settled = 0 if state.settled is None else state.settled.revision
     return None if settled >= highest else steps.Save(_settled_anew(seen, state, None), "outrank")

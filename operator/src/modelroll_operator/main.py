@@ -1,0 +1,89 @@
+"""The process: connects, waits for the Lease, then watches and rolls until it is told to end.
+
+Owns construction and the end. Losing the Lease ends the process at once, with whatever it was doing.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+
+import aiohttp
+import kopf
+import structlog
+
+from modelroll_operator import logs, management, watch
+from modelroll_operator import settings as settings_module
+from modelroll_operator.api import Api
+from modelroll_operator.lease import Lease, LeaseLost
+from modelroll_operator.metrics import Metrics
+from modelroll_operator.settings import Settings
+from modelroll_operator.supervisor import Supervisor
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """The command `modelroll-operator`."""
+    try:
+        settings = settings_module.from_environment()
+    except settings_module.SettingError as error:
+        sys.exit(str(error))
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(run(settings))
+    except LeaseLost as error:
+        _log.error("lease lost", error=str(error))
+        sys.stdout.flush()
+        os._exit(1)  # nothing that is still under way may write any more
+
+
+async def run(settings: Settings) -> None:
+    """Run until a signal.
+
+    Raises:
+        LeaseLost: Another operator may be writing.
+    """
+    metrics = Metrics()
+    supervisor: Supervisor | None = None
+    api = await Api.connect(settings.namespace)
+    lease = Lease(api, settings.lease, settings.identity)
+    runner = await management.serve(
+        settings.management_port,
+        metrics.registry,
+        lambda: time.monotonic() if supervisor is None else supervisor.turned,
+    )
+    async with aiohttp.ClientSession() as session:
+        try:
+            await lease.acquire()
+            metrics.leader.set(1)
+            supervisor = Supervisor(api, session, metrics)
+            await _work(settings, supervisor, lease)
+            await lease.release()
+        finally:
+            await runner.cleanup()
+            await api.close()
+
+
+async def _work(settings: Settings, supervisor: Supervisor, lease: Lease) -> None:
+    """Watch, roll and keep the Lease; the first of them that ends, ends all."""
+    watching = kopf.operator(
+        registry=watch.registry(supervisor.mark), settings=watch.settings(), namespaces=[settings.namespace]
+    )
+    tasks = {
+        asyncio.create_task(watching, name="watch"),  # ends at SIGTERM and SIGINT
+        asyncio.create_task(supervisor.run(), name="roll"),
+        asyncio.create_task(lease.keep(), name="lease"),
+    }
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        if isinstance(task.exception(), LeaseLost):
+            raise LeaseLost(str(task.exception()))
+    for task in rest:
+        task.cancel()
+    for task in rest:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for task in done:
+        task.result()

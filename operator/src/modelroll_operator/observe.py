@@ -1,0 +1,210 @@
+"""Reads one Deployment's surroundings: fresh lists from the API server, and what the pods say.
+
+Owns how Kubernetes objects become the values of `observed`. Decides nothing, writes nothing.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+
+from modelroll_operator import rollout as rollouts
+from modelroll_operator import target as targets
+from modelroll_operator.api import Answer, Api, ApiError, Json
+from modelroll_operator.observed import Attempt, Deployment, ModelVersion, Observed, Pod, PodStatus
+from modelroll_operator.pods import Pods, is_ready
+
+APPS = "apps/v1"
+GROUP = "modelroll.dev/v1alpha1"
+PLURAL = "modelversions"
+
+
+def config_map_name(deployment: str) -> str:
+    """The name of the ConfigMap that holds the state of a Deployment."""
+    return f"{deployment}-target"
+
+
+class Snapshot:
+    """Everything read for one Deployment at one moment.
+
+    Attributes:
+        observed: As values, for `plan`.
+        config_map: The ConfigMap as it is, for the compare-and-swap; None when there is none.
+        versions: The ModelVersions as they are, by uid, for their status.
+    """
+
+    def __init__(self, observed: Observed, config_map: Json | None, versions: dict[str, Json]) -> None:
+        self.observed = observed
+        self.config_map = config_map
+        self.versions = versions
+
+
+class Observer:
+    """Makes snapshots."""
+
+    def __init__(self, api: Api, pods: Pods) -> None:
+        self._api = api
+        self._pods = pods
+
+    async def deployments(self) -> dict[str, str]:
+        """The names of the Deployments that serve a model, with the model."""
+        answer = await self._list(self._api.group(APPS, "deployments"), targets.MODEL_LABEL)
+        items = answer.body["items"]
+        return {item["metadata"]["name"]: item["metadata"]["labels"][targets.MODEL_LABEL] for item in items}
+
+    async def model_versions(self) -> Answer:
+        """The list of all ModelVersions of the namespace."""
+        return await self._api.call("GET", self._api.group(GROUP, PLURAL))
+
+    async def snapshot(self, name: str) -> Snapshot | None:
+        """One Deployment's surroundings; None when it is gone or serves no model.
+
+        Raises:
+            ApiError: a read was refused or not answered.
+        """
+        answer = await self._list(self._api.group(APPS, "deployments"), targets.MODEL_LABEL)
+        items = answer.body["items"]
+        item = next((one for one in items if one["metadata"]["name"] == name), None)
+        if item is None:
+            return None
+        model = item["metadata"]["labels"][targets.MODEL_LABEL]
+        siblings = sorted(
+            one["metadata"]["name"] for one in items if one["metadata"]["labels"][targets.MODEL_LABEL] == model
+        )
+        sets = await self._replica_sets(item)
+        config_map = await self._config_map(name)
+        state = None
+        if config_map is not None and _is_owned(config_map, item["metadata"]["uid"]):
+            state = rollouts.read(config_map.get("data") or {})
+        versions = [one for one in (await self.model_versions()).body["items"] if one["spec"]["model"] == model]
+        pods = await self._pods_of(item, {one["metadata"]["uid"] for one in sets}, state)
+        observed = Observed(
+            now=answer.date,
+            deployment=_deployment(item, model),
+            siblings=tuple(siblings),
+            state=state,
+            pods=pods,
+            past_targets=tuple(text for one in sets if (text := _template_target(one)) is not None),
+            versions=tuple(model_version(one) for one in versions),
+        )
+        return Snapshot(observed, config_map, {one["metadata"]["uid"]: one for one in versions})
+
+    async def _list(self, path: str, selector: str) -> Answer:
+        return await self._api.call("GET", path, query={"labelSelector": selector})
+
+    async def _replica_sets(self, deployment: Json) -> list[Json]:
+        answer = await self._list(self._api.group(APPS, "replicasets"), _selector(deployment))
+        return [one for one in answer.body["items"] if _is_owned(one, deployment["metadata"]["uid"])]
+
+    async def _config_map(self, deployment: str) -> Json | None:
+        try:
+            answer = await self._api.call("GET", self._api.core("configmaps", config_map_name(deployment)))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return answer.body
+
+    async def _pods_of(self, deployment: Json, owners: set[str], state: rollouts.State | None) -> tuple[Pod, ...]:
+        answer = await self._list(self._api.core("pods"), _selector(deployment))
+        owned = [
+            pod
+            for pod in answer.body["items"]
+            if any(owner["uid"] in owners for owner in pod["metadata"].get("ownerReferences") or [])
+            and pod["status"].get("phase") not in {"Succeeded", "Failed"}
+        ]
+        content, revision = _destination(state)
+        statuses = await self._pods.statuses(owned, content, revision)
+        return tuple(_pod(pod, statuses.get(pod["metadata"]["uid"])) for pod in owned)
+
+
+def _destination(state: rollouts.State | None) -> tuple[targets.Content, int]:
+    """Where pods shall get to: who is there need not be asked again."""
+    if state is None:
+        return targets.ENV, 0
+    if state.rollout is not None and state.rollout.phase != "aborting":
+        return state.rollout.to, state.rollout.revision
+    return state.content, 0
+
+
+def _selector(deployment: Json) -> str:
+    labels: dict[str, str] = deployment["spec"]["selector"].get("matchLabels") or {}
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
+def _is_owned(item: Json, uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or [])
+
+
+def _annotation(metadata: Json, name: str) -> str | None:
+    value = (metadata.get("annotations") or {}).get(name)
+    return value if isinstance(value, str) else None
+
+
+def _template_target(item: Json) -> str | None:
+    return _annotation(item["spec"]["template"].get("metadata") or {}, targets.TARGET_ANNOTATION)
+
+
+def _deployment(item: Json, model: str) -> Deployment:
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+    template = json.dumps(spec["template"]["spec"], sort_keys=True).encode()
+    return Deployment(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        model=model,
+        resource_version=metadata["resourceVersion"],
+        generation=metadata["generation"],
+        observed_generation=status.get("observedGeneration", 0),
+        paused=spec.get("paused", False),
+        desired=spec.get("replicas", 1),
+        replicas=status.get("replicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        template_target=_template_target(item),
+        template_hash=hashlib.sha256(template).hexdigest()[:16],
+    )
+
+
+def _pod(item: Json, status: PodStatus | None) -> Pod:
+    metadata = item["metadata"]
+    deleted = metadata.get("deletionTimestamp")
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        ready=is_ready(item),
+        terminating=deleted is not None,
+        gone_by=None if deleted is None else datetime.fromisoformat(deleted),
+        target=_annotation(metadata, targets.TARGET_ANNOTATION),
+        move=_annotation(metadata, targets.MOVE_ANNOTATION),
+        status=status,
+    )
+
+
+def model_version(item: Json) -> ModelVersion:
+    """A ModelVersion as `observed` has it."""
+    metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+    strategy, attempt = spec.get("strategy") or {}, status.get("attempt")
+    live = any(
+        one["type"] == "Live" and one["status"] == "True" and one.get("observedGeneration") == metadata["generation"]
+        for one in status.get("conditions") or []
+    )
+    return ModelVersion(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        deleting=metadata.get("deletionTimestamp") is not None,
+        model=spec["model"],
+        version=spec["version"],
+        path=spec["path"],
+        digest=spec.get("digest"),
+        deployment=spec.get("deployment"),
+        strategy=strategy.get("type", "RollingUpdate"),
+        progress_deadline=strategy.get("progressDeadlineSeconds", 300),
+        allow_schema_change=strategy.get("allowSchemaChange", False),
+        paused=spec.get("paused", False),
+        withdrawn=spec.get("withdrawn", False),
+        retry=_annotation(metadata, targets.RETRY_ANNOTATION) or "",
+        attempt=None
+        if attempt is None
+        else Attempt(attempt["key"], attempt["outcome"], attempt.get("reason", ""), attempt.get("message", "")),
+        live=live,
+    )

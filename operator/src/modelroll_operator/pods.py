@@ -1,0 +1,154 @@
+"""What pods say of themselves: `GET /status` on their management port.
+
+Owns when a pod is asked again: when it changed, when it is not yet where it should be, and in a slow sweep. Decides
+nothing.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from modelroll_operator.api import Json
+from modelroll_operator.observed import Failure, PodStatus
+from modelroll_operator.target import MOVE_ANNOTATION, Content
+
+TIMEOUT = aiohttp.ClientTimeout(total=2)
+SWEEP = 300.0  # seconds after which a pod that says nothing new is asked all the same
+AT_ONCE = 32
+PORT = 8081
+
+
+class _Uid(msgspec.Struct):
+    uid: str = ""
+
+
+class _Live(msgspec.Struct):
+    revision: int
+    version: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+
+
+class _Wanted(msgspec.Struct):
+    revision: int
+
+
+class _Failure(msgspec.Struct):
+    revision: int
+    reason: str
+    message: str = ""
+
+
+class _Document(msgspec.Struct):
+    pod: _Uid
+    live: _Live | None = None
+    wanted: _Wanted | None = None
+    failure: _Failure | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+
+
+@dataclass(slots=True)
+class _Known:
+    signature: tuple[Any, ...]
+    status: PodStatus
+    expires: float
+
+
+class Pods:
+    """Asks pods, and remembers what they said."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._known: dict[str, _Known] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def statuses(self, pods: Iterable[Json], arrived: Content, revision: int) -> dict[str, PodStatus]:
+        """What each pod said last, by uid; pods that never answered are left out.
+
+        Args:
+            pods: The pods, as the API server has them.
+            arrived: The content that pods shall come to serve, from `revision` on; who does is not asked again.
+            revision: See `arrived`.
+        """
+        listed = list(pods)
+        await asyncio.gather(*(self._ask_if_needed(pod, arrived, revision) for pod in listed))
+        for uid in self._known.keys() - {pod["metadata"]["uid"] for pod in listed}:
+            del self._known[uid]
+        return {uid: known.status for uid, known in self._known.items()}
+
+    async def _ask_if_needed(self, pod: Json, arrived: Content, revision: int) -> None:
+        uid = pod["metadata"]["uid"]
+        known = self._known.get(uid)
+        signature = _signature(pod)
+        ready = signature[1]
+        if (
+            known is not None
+            and known.signature == signature
+            and ready
+            and known.expires > time.monotonic()
+            and _has_arrived(known.status, arrived, revision)
+        ):
+            return
+        status = await self._ask(pod, uid)
+        if status is not None:
+            expires = time.monotonic() + SWEEP * random.uniform(0.5, 1.5)  # noqa: S311  spreads the sweep, no secret
+            self._known[uid] = _Known(signature, status, expires)
+
+    async def _ask(self, pod: Json, uid: str) -> PodStatus | None:
+        address = pod["status"].get("podIP")
+        if not address or pod["status"].get("phase") != "Running":
+            return None
+        host = f"[{address}]" if ":" in address else address
+        url = f"http://{host}:{_management_port(pod)}/status"
+        try:
+            async with self._slots, self._session.get(url, timeout=TIMEOUT, allow_redirects=False) as response:
+                document = _DECODER.decode(await response.content.read(1_000_000))
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError):
+            return None
+        # An address may have passed to another pod since the list was made.
+        return _status(document) if document.pod.uid == uid else None
+
+
+def _signature(pod: Json) -> tuple[Any, ...]:
+    restarts = sum(one.get("restartCount", 0) for one in pod["status"].get("containerStatuses", []))
+    move = (pod["metadata"].get("annotations") or {}).get(MOVE_ANNOTATION)
+    return restarts, is_ready(pod), move
+
+
+def is_ready(pod: Json) -> bool:
+    """Whether the pod's condition Ready is true."""
+    conditions = pod["status"].get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _has_arrived(status: PodStatus, content: Content, revision: int) -> bool:
+    live = status.live_env if content.env else status.live is not None and status.live.path == content.path
+    return live and status.live_revision >= revision
+
+
+def _management_port(pod: Json) -> int:
+    for container in pod["spec"]["containers"]:
+        for port in container.get("ports") or []:
+            if port.get("name") == "management":
+                return int(port["containerPort"])
+    return PORT
+
+
+def _status(document: _Document) -> PodStatus:
+    live, failure = document.live, document.failure
+    return PodStatus(
+        live=None if live is None else Content(version=live.version, path=live.path, digest=live.digest),
+        live_env=live is not None and live.env,
+        live_revision=0 if live is None else live.revision,
+        wanted_revision=None if document.wanted is None else document.wanted.revision,
+        failure=None if failure is None else Failure(failure.revision, failure.reason, failure.message),
+    )

@@ -1,0 +1,164 @@
+"""What a ModelVersion's status ought to say: a pure function of what was observed.
+
+Owns conditions, their reasons and their sentences. `status` writes what this returns, and nothing else writes status.
+Reconciling, Stalled and Conflict are there only while true, as kstatus has it.
+"""
+
+from dataclasses import dataclass
+
+from modelroll_operator import liverule
+from modelroll_operator.api import Json
+from modelroll_operator.observed import ModelVersion, Observed
+from modelroll_operator.rollout import State
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition, without its times."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is to be said of one ModelVersion.
+
+    Attributes:
+        conditions: All of them; a type that is absent is to be absent.
+        pods: Desired, updated (serve it and are Ready) and ready pods; None where it has no Deployment.
+        served_digest: What the pods report for it; None when nobody serves it.
+        succeeded: The key under which it went live, when it is live.
+        revision: The revision that it is settled at, when it is live.
+    """
+
+    conditions: tuple[Condition, ...]
+    pods: Json | None = None
+    served_digest: str | None = None
+    succeeded: str | None = None
+    revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Where a version stands, in one word and one sentence, and the condition that says so beside Ready."""
+
+    ready: str
+    reason: str
+    message: str
+    beside: str | None = None
+
+
+def report(seen: Observed, version: ModelVersion) -> Report:
+    """What to say of one ModelVersion that is for this Deployment."""
+    state = seen.state or State()
+    is_settled = state.content == version.content
+    closing = state.rollout is None or state.rollout.phase == "settled"
+    live = is_settled and closing
+    stand = _stand(seen, version, state, live=live)
+    serving = [pod for pod in seen.serving if pod.serves(version.content)]
+    verified = bool(serving)
+    digests = {pod.status.live.digest for pod in serving if pod.status is not None and pod.status.live is not None}
+    rolled_out = live and len(serving) == len(seen.serving) and verified
+    pods = {"desired": seen.deployment.desired, "updated": len(serving), "ready": len(seen.serving)}
+    conditions = [
+        Condition("Ready", stand.ready, stand.reason, stand.message),
+        Condition(
+            "Live", _word(is_settled), "Live" if is_settled else stand.reason, _live_message(seen, live=is_settled)
+        ),
+        Condition("Verified", *_verified(stand, verified=verified)),
+        Condition(
+            "RolledOut", _word(rolled_out), stand.reason, f"{len(serving)} of {seen.deployment.desired} pods serve it"
+        ),
+    ]
+    if stand.beside is not None:
+        conditions.append(Condition(stand.beside, "True", stand.reason, stand.message))
+    return Report(
+        conditions=tuple(conditions),
+        pods={**pods, "summary": f"{pods['updated']}/{pods['desired']}"},
+        served_digest=digests.pop() if len(digests) == 1 else None,
+        succeeded=liverule.key(version, seen.deployment.template_hash) if live else None,
+        revision=state.settled.revision if live and state.settled is not None else None,
+    )
+
+
+def unresolved(version: ModelVersion, siblings: tuple[str, ...]) -> Report:
+    """What to say of one ModelVersion that is for no Deployment."""
+    if version.deployment is not None:
+        reason = "DeploymentNotFound"
+        message = f"no Deployment {version.deployment} is labelled modelroll.dev/model={version.model}"
+    elif siblings:
+        reason = "DeploymentAmbiguous"
+        message = f"several Deployments serve {version.model}: {', '.join(siblings)}; name one in spec.deployment"
+    else:
+        reason = "DeploymentNotFound"
+        message = f"no Deployment is labelled modelroll.dev/model={version.model}"
+    return Report(
+        conditions=(
+            Condition("Ready", "False", reason, message),
+            Condition("Live", "False", reason, message),
+            Condition("Verified", "Unknown", reason, message),
+            Condition("RolledOut", "False", reason, message),
+            Condition("Stalled", "True", reason, message),
+        )
+    )
+
+
+def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -> _State:
+    choice = liverule.choose(seen)
+    rollout = state.rollout
+    if version.withdrawn:
+        sentence = "taken out by spec.withdrawn" + ("; still served, no other version can be" if live else "")
+        return _State("False", "Withdrawn", sentence)
+    if version.strategy not in liverule.STRATEGIES:
+        sentence = f"this operator rolls by {', '.join(sorted(liverule.STRATEGIES))}, not yet by {version.strategy}"
+        return _State("False", "StrategyUnsupported", sentence, "Stalled")
+    if liverule.failed(version, seen.deployment.template_hash) and version.attempt is not None:
+        return _State("False", version.attempt.reason, version.attempt.message, "Stalled")
+    if version.version in liverule.conflicts(liverule.candidates(seen)):
+        sentence = (
+            f"another ModelVersion of {version.model} has the version {version.version} too; withdraw or delete one"
+        )
+        return _State("False", "Conflict", sentence, "Conflict")
+    if live:
+        return _State("True", "Live", f"every new pod serves {version.version}")
+    if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
+        return _State("False", "Progressing", f"pods are moving to {version.version}", "Reconciling")
+    if choice.live is not None and choice.live.uid == version.uid:
+        return _waiting(seen, version)
+    return _superseded(choice, version)
+
+
+def _waiting(seen: Observed, version: ModelVersion) -> _State:
+    if version.paused:
+        return _State("False", "Paused", "spec.paused is true; no rollout begins until it is false")
+    if seen.deployment.paused:
+        return _State("False", "DeploymentPaused", "the Deployment is paused; kubectl rollout resume lets it go on")
+    return _State("False", "Pending", "the rollout before this one is coming to its end", "Reconciling")
+
+
+def _superseded(choice: liverule.Choice, version: ModelVersion) -> _State:
+    if choice.live is None:
+        return _State("True", "Superseded", "two ModelVersions of one higher version are in conflict")
+    return _State("True", "Superseded", f"{choice.live.version} goes before {version.version}")
+
+
+def _verified(stand: _State, *, verified: bool) -> tuple[str, str, str]:
+    if verified:
+        return "True", "Served", "pods report its path and digest as what they serve"
+    if stand.beside == "Stalled":
+        return "False", stand.reason, stand.message
+    return "Unknown", stand.reason, "no pod serves it at the moment"
+
+
+def _live_message(seen: Observed, *, live: bool) -> str:
+    if live:
+        return "this is what answers"
+    content = (seen.state or State()).content
+    return "what MODEL_PATH names answers" if content.env else f"{content.version} answers"
+
+
+def _word(value: bool) -> str:
+    return "True" if value else "False"

@@ -1,0 +1,110 @@
+"""Keeps one actor per Deployment, and answers for the ModelVersions that are for none.
+
+Owns the actors and the marks. Decides nothing about rollouts.
+"""
+
+import asyncio
+import time
+
+import aiohttp
+import structlog
+
+from modelroll_operator import liverule
+from modelroll_operator.actor import LONGEST_BACK_OFF, Actor
+from modelroll_operator.api import Api, ApiError
+from modelroll_operator.carry_out import Hands
+from modelroll_operator.metrics import Metrics
+from modelroll_operator.observe import Observer, model_version
+from modelroll_operator.pods import Pods
+from modelroll_operator.report import unresolved
+from modelroll_operator.status import StatusWriter
+
+RESYNC = 120.0  # seconds after which Deployments and ModelVersions are listed again, should an event have been lost
+
+_log = structlog.get_logger(__name__)
+
+
+class Supervisor:
+    """Starts actors, passes marks on, reports orphans."""
+
+    def __init__(self, api: Api, session: aiohttp.ClientSession, metrics: Metrics) -> None:
+        self._api = api
+        self._session = session
+        self._metrics = metrics
+        self._status = StatusWriter(api)
+        self._observer = Observer(api, Pods(session))
+        self._actors: dict[str, tuple[Actor, asyncio.Task[None]]] = {}
+        self._dirty = asyncio.Event()
+        self._dirty.set()
+        self.turned = time.monotonic()
+
+    def mark(self, deployment: str | None) -> None:
+        """Something about this Deployment, or about any of them, changed."""
+        known = self._actors.get(deployment) if deployment is not None else None
+        if known is not None:
+            known[0].mark()
+            return
+        self._dirty.set()
+        if deployment is None:
+            for actor, _ in self._actors.values():
+                actor.mark()
+
+    async def run(self) -> None:
+        """Supervise until cancelled."""
+        failures = 0
+        try:
+            while True:
+                rest = RESYNC
+                try:
+                    await self._turn()
+                    failures = 0
+                except ApiError as error:
+                    failures += 1
+                    rest = min(LONGEST_BACK_OFF, 0.25 * 2.0 ** min(failures, 10))
+                    _log.warning("API error", error=str(error))
+                self._alive()
+                await self._sleep(rest)
+        finally:
+            for _, task in self._actors.values():
+                task.cancel()
+            await asyncio.gather(*(task for _, task in self._actors.values()), return_exceptions=True)
+
+    async def _sleep(self, seconds: float) -> None:
+        # The loop is seen to turn while it rests, too.
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self._dirty.is_set():
+            try:
+                async with asyncio.timeout(min(5.0, seconds)):
+                    await self._dirty.wait()
+            except TimeoutError:
+                self._alive()
+        self._dirty.clear()
+
+    def _alive(self) -> None:
+        self.turned = time.monotonic()
+
+    async def _turn(self) -> None:
+        deployments = await self._observer.deployments()
+        for name, (_, task) in list(self._actors.items()):
+            if task.done():
+                del self._actors[name]
+                # An actor ends by itself when its Deployment is gone; any other end is a fault of ours, to be seen.
+                task.result()
+        for name in deployments.keys() - self._actors.keys():
+            actor = Actor(name, Observer(self._api, Pods(self._session)), self._status, Hands(self._api, self._status),
+                          self._metrics)  # fmt: skip
+            self._actors[name] = (actor, asyncio.create_task(actor.run(self._alive), name=f"actor {name}"))
+        await self._report_orphans(deployments)
+
+    async def _report_orphans(self, deployments: dict[str, str]) -> None:
+        answer = await self._observer.model_versions()
+        for item in answer.body["items"]:
+            version = model_version(item)
+            siblings = tuple(sorted(name for name, model in deployments.items() if model == version.model))
+            if version.deleting or any(liverule.resolved(version, siblings, name) for name in siblings):
+                continue
+            try:
+                await self._status.write(item, unresolved(version, siblings), answer.date)
+            except ApiError as error:
+                if error.status not in {404, 409}:  # gone, or changed: the next turn sees it
+                    raise

@@ -1,0 +1,61 @@
+"""The watches: kopf as informer. An event is a hint that something is dirty, never a fact.
+
+Owns kopf's registry and settings. Only `on.event` handlers: no finalizers, no daemons, nothing that kopf would store.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from modelroll_operator.observe import config_map_name
+from modelroll_operator.target import MODEL_LABEL
+
+Mark = Callable[[str | None], None]  # the name of a Deployment; None: any of them
+
+_SUFFIX = config_map_name("")
+
+
+def registry(mark: Mark) -> kopf.OperatorRegistry:
+    """Handlers that mark Deployments dirty."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event("modelroll.dev", "v1alpha1", "modelversions", registry=handlers)
+    def on_model_version(**_: Any) -> None:
+        mark(None)
+
+    @kopf.on.event("apps", "v1", "deployments", labels={MODEL_LABEL: kopf.PRESENT}, registry=handlers)
+    def on_deployment(name: str | None, **_: Any) -> None:
+        mark(name)
+
+    @kopf.on.event("", "v1", "configmaps", labels={MODEL_LABEL: kopf.PRESENT}, registry=handlers)
+    def on_config_map(name: str | None, **_: Any) -> None:
+        if name is not None and name.endswith(_SUFFIX):
+            mark(name.removesuffix(_SUFFIX))
+
+    @kopf.on.event("", "v1", "pods", registry=handlers)
+    def on_pod(body: kopf.Body, **_: Any) -> None:
+        for owner in body.metadata.get("ownerReferences") or []:
+            if owner["kind"] == "ReplicaSet":
+                mark(owner["name"].rpartition("-")[0])
+
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """What is known to matter."""
+    chosen = kopf.OperatorSettings()
+    chosen.peering.standalone = True
+    chosen.scanning.disabled = True  # it would list and watch CRDs and namespaces, which the Role does not allow
+    chosen.posting.enabled = False
+    # A watch that ends by itself now and then cannot stall for ever. An int: the API server refuses a fraction.
+    chosen.watching.server_timeout = 240
+    chosen.watching.client_timeout = 300
+    chosen.persistence.finalizer = "modelroll.dev/kopf"
+    chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="kopf.modelroll.dev")
+    chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="kopf.modelroll.dev")
+    return chosen
