@@ -22,6 +22,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=2)
 SWEEP = 300.0  # seconds after which a pod that says nothing new is asked all the same
 AT_ONCE = 32
 PORT = 8081
+SHOWN = 500  # characters of an expected or found value
 
 
 class _Uid(msgspec.Struct):
@@ -44,6 +45,8 @@ class _Failure(msgspec.Struct):
     revision: int
     reason: str
     message: str = ""
+    expected: Any = None
+    found: Any = None
 
 
 class _Document(msgspec.Struct):
@@ -150,5 +153,13 @@ def _status(document: _Document) -> PodStatus:
         live_env=live is not None and live.env,
         live_revision=0 if live is None else live.revision,
         wanted_revision=None if document.wanted is None else document.wanted.revision,
-        failure=None if failure is None else Failure(failure.revision, failure.reason, failure.message),
+        failure=None if failure is None else Failure(failure.revision, failure.reason, _sentence(failure)),
     )
+
+
+def _sentence(failure: _Failure) -> str:
+    """The pod's sentence, with what it expected and what it found."""
+    if failure.expected is None and failure.found is None:
+        return failure.message
+    expected, found = (msgspec.json.encode(value).decode()[:SHOWN] for value in (failure.expected, failure.found))
+    return f"{failure.message} (expected {expected}, found {found})"

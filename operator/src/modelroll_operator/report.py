@@ -136,7 +136,8 @@ def _waiting(seen: Observed, version: ModelVersion) -> _State:
         return _State("False", "Paused", "spec.paused is true; no rollout begins until it is false")
     if seen.deployment.paused:
         return _State("False", "DeploymentPaused", "the Deployment is paused; kubectl rollout resume lets it go on")
-    return _State("False", "Pending", "the rollout before this one is coming to its end", "Reconciling")
+    begins = "when the rollout before this one has ended" if (seen.state or State()).rollout else "now"
+    return _State("False", "Pending", f"its rollout begins {begins}", "Reconciling")
 
 
 def _superseded(choice: liverule.Choice, version: ModelVersion) -> _State:

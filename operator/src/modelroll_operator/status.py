@@ -101,7 +101,7 @@ class StatusWriter:
 
 
 def _is_news(condition: Condition, before: Json) -> bool:
-    if condition.type not in _NEWS or condition.status != "True":
+    if condition.type not in _NEWS or condition.status != "True" or condition.reason == "Pending":
         return False
     old = next((one for one in before.get("conditions") or [] if one["type"] == condition.type), None)
     return old is None or old["status"] != "True" or old["reason"] != condition.reason
