@@ -55,12 +55,12 @@ format: setup ## Format the code and mend what the linter can
 
 .PHONY: generate
 generate: setup ## Make again what is made from something else (CRD copy, values schema, docs, kustomize base)
-	@$(RUN) python hack/generate.py
+	@hack/with-helm $(RUN) python hack/generate.py
 
 .PHONY: verify
 verify: setup ## Fail if anything generated, or the lock file, is out of date
 	@$(UV) lock --check
-	@$(RUN) python hack/generate.py --check
+	@hack/with-helm $(RUN) python hack/generate.py --check
 
 .PHONY: cluster-up
 cluster-up: setup ## Bring the test cluster up and leave it up
