@@ -69,7 +69,12 @@ async def run(settings: Settings) -> None:
 async def _work(settings: Settings, supervisor: Supervisor, lease: Lease) -> None:
     """Watch, roll and keep the Lease; the first of them that ends, ends all."""
     watching = kopf.operator(
-        registry=watch.registry(supervisor.mark), settings=watch.settings(), namespaces=[settings.namespace]
+        registry=watch.registry(supervisor.mark),
+        settings=watch.settings(),
+        namespaces=[settings.namespace],
+        # Without one kopf asks for the user's name, which a container's bare number does not have. kopf does not
+        # export the NewType of str that it wants.
+        identity=settings.identity,  # type: ignore[arg-type]
     )
     tasks = {
         asyncio.create_task(watching, name="watch"),  # ends at SIGTERM and SIGINT
