@@ -1,0 +1,65 @@
+"""The plan in a simulated cluster: every order of events, every place to be killed in, ends where the specs say."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelroll_operator import version as versions
+from modelroll_operator.target import ENV, Content
+from simulation import pod as pods
+from simulation import values
+from simulation.cluster import Cluster
+from simulation.driver import Driver
+
+FAILING = {"1.9.0": "GoldenRowsDiffer", "2.1.0": "ArtifactMissing", "3.0.0": pods.HANGS}
+VERSIONS = ("1.0.0", "1.9.0", "2.0.0", "2.1.0", "3.0.0")
+Event = tuple[str, str]
+
+
+def _simulated(replicas: int = 2) -> Driver:
+    driver = Driver(Cluster(replicas, FAILING), frozenset(FAILING))
+    driver.converge()
+    return driver
+
+
+def _happen(driver: Driver, event: Event) -> None:
+    kind, version = event
+    match kind:
+        case "apply":
+            driver.cluster.apply(version, withdrawn=False)
+        case "withdraw":
+            if version in driver.cluster.versions:
+                driver.cluster.apply(version, withdrawn=True)
+        case "delete":
+            driver.cluster.delete(version)
+
+
+def _expected(driver: Driver) -> Content | None:
+    """What the specs alone say is served in the end; None: it depends on what was served before."""
+    good = [one.version for one in driver.cluster.versions.values() if not one.withdrawn and one.version not in FAILING]
+    best = versions.highest(good)
+    return None if best is None else values.content(best)
+
+
+EVENTS = st.tuples(st.sampled_from(("apply", "apply", "apply", "withdraw", "delete")), st.sampled_from(VERSIONS))
+CHOICES = st.lists(st.integers(0, 7), max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 3), st.lists(st.tuples(EVENTS, CHOICES), max_size=6))
+def test_any_order_of_events_and_steps_ends_where_the_specs_say(
+    replicas: int, script: list[tuple[Event, list[int]]]
+) -> None:
+    driver = _simulated(replicas)
+    for event, choices in script:
+        _happen(driver, event)
+        for choice in choices:
+            driver.step(choice)
+    driver.converge()
+    expected = _expected(driver)
+    assert expected is None or driver.cluster.state.content == expected
+
+
+def test_before_any_version_model_path_is_served_and_nothing_is_written() -> None:
+    driver = _simulated()
+    assert driver.effects == 0
+    assert driver.cluster.answering() == {ENV}
