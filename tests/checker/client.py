@@ -1,0 +1,129 @@
+"""A client that checks every answer: constant load on `POST /predict`, one JSON line per request on stdout.
+
+One program that needs only Python and aiohttp, so that it runs on a laptop and, as it is, in a pod. It sends each
+request once: nothing is retried, whatever happened. It ends after `--seconds`, at the end of its standard input, or at
+SIGTERM.
+
+    python client.py --url http://churn:8000 --rows rows.jsonl --rate 25 --seconds 60 [--no-keep-alive]
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import signal
+import sys
+import time
+from typing import Any
+
+import aiohttp
+
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+TOLERANCE = 1e-6  # of a probability
+
+Json = dict[str, Any]
+
+
+def fault(answer: Json, headers: Any, expected: dict[str, Json]) -> str | None:
+    """What is wrong with an answer, held against what each version ought to say; None when nothing is."""
+    version = answer.get("model_version")
+    if headers.get("X-Model-Version") != version:
+        return f"header says {headers.get('X-Model-Version')}, body says {version}"
+    if version not in expected:
+        return f"nobody knows version {version}"
+    right = expected[version]
+    if answer.get("prediction") != right["prediction"]:
+        return f"{version} predicts {right['prediction']}, got {answer.get('prediction')}"
+    given = answer.get("probability") or []
+    if len(given) != len(right["probability"]):
+        return f"expected {len(right['probability'])} probabilities, got {len(given)}"
+    if any(abs(one - other) > TOLERANCE for one, other in zip(given, right["probability"], strict=True)):
+        return f"{version} says {right['probability']}, got {given}"
+    return None
+
+
+async def ask(session: aiohttp.ClientSession, url: str, body: bytes, expected: dict[str, Json]) -> Json:
+    """Send one request, and say what came of it."""
+    record: Json = {"start": time.time(), "version": None, "status": None, "error": None}
+    began = time.perf_counter()
+    try:
+        async with session.post(f"{url}/predict", data=body, headers={"Content-Type": "application/json"}) as response:
+            record["status"] = response.status
+            answer = await response.json(content_type=None)
+            if response.status != 200:
+                record["error"] = f"status {response.status}: {answer}"
+            else:
+                record["version"] = answer.get("model_version")
+                wrong = fault(answer, response.headers, expected)
+                record["error"] = None if wrong is None else f"wrong: {wrong}"
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        record["error"] = f"{type(error).__name__}: {error}"
+    record["end"] = time.time()
+    record["ms"] = (time.perf_counter() - began) * 1000
+    record["ok"] = record["error"] is None
+    return record
+
+
+async def load(arguments: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Send requests at a constant rate, whether or not the answers keep up, until told to stop."""
+    with open(arguments.rows, encoding="utf-8") as file:  # noqa: ASYNC230, PTH123  before anything runs
+        rows = [json.loads(line) for line in file]
+    bodies = itertools.cycle([(json.dumps(row["row"]).encode(), row["expected"]) for row in rows])
+    slots = asyncio.Semaphore(arguments.connections)
+    # force_close: a connection for each request. Otherwise they are kept, as clients in services do.
+    connector = aiohttp.TCPConnector(limit=arguments.connections, force_close=not arguments.keep_alive)
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def one(session: aiohttp.ClientSession, body: bytes, expected: dict[str, Json]) -> None:
+        try:
+            record = await ask(session, arguments.url, body, expected)
+            sys.stdout.write(json.dumps(record) + "\n")
+        finally:
+            slots.release()
+
+    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
+        due = loop.time()
+        end = due + arguments.seconds
+        while not stop.is_set() and loop.time() < end:
+            body, expected = next(bodies)
+            await slots.acquire()
+            task = asyncio.create_task(one(session, body, expected))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            due = max(due + 1 / arguments.rate, loop.time() - 1)
+            sys.stdout.flush()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await stop.wait()
+        await asyncio.gather(*tasks)
+    sys.stdout.flush()
+
+
+async def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--rows", required=True)
+    parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
+    parser.add_argument("--connections", type=int, default=16, help="requests under way at once, at most")
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--keep-alive", action=argparse.BooleanOptionalAction, default=True)
+    arguments = parser.parse_args()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def read_input() -> None:
+        if not sys.stdin.buffer.raw.read(1024):  # type: ignore[union-attr]
+            loop.remove_reader(sys.stdin)
+            stop.set()
+
+    with contextlib.suppress(OSError, ValueError):  # a regular file or /dev/null cannot be waited for
+        loop.add_reader(sys.stdin, read_input)
+    await load(arguments, stop)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
