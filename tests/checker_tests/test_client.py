@@ -1,0 +1,126 @@
+"""The checking client against servers that are at fault: each fault planted is a fault seen."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+CLIENT = Path(__file__).parents[1] / "checker" / "client.py"
+ROW = {"row": {"x": 1}, "expected": {"1.2.0": {"prediction": "Yes", "probability": [0.25, 0.75]}}}
+RIGHT = {"prediction": "Yes", "probability": [0.25, 0.75], "model_version": "1.2.0"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/predict", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def records(url: str, place: Path, *flags: str, seconds: float = 0.5) -> list[dict[str, Any]]:
+    """Run the client to its end."""
+    rows = place / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+    command = [sys.executable, str(CLIENT), "--url", url, "--rows", str(rows), "--seconds", str(seconds), *flags]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert process.stdout is not None
+    output = await process.stdout.read()
+    assert await process.wait() == 0
+    assert process.stdin is not None
+    process.stdin.close()
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def answering(answer: dict[str, Any], header: str = "1.2.0", status: int = 200) -> Handler:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.json_response(answer, status=status, headers={"X-Model-Version": header})
+
+    return handler
+
+
+async def resetting(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+FAULTS: dict[str, tuple[Handler, str]] = {
+    "another label": (answering({**RIGHT, "prediction": "No"}), "wrong: 1.2.0 predicts"),
+    "another probability": (answering({**RIGHT, "probability": [0.2501, 0.7499]}), "wrong: 1.2.0 says"),
+    "no probability": (answering({**RIGHT, "probability": None}), "wrong: expected 2 probabilities"),
+    "an unknown version": (answering({**RIGHT, "model_version": "9.9.9"}, "9.9.9"), "wrong: nobody knows"),
+    "a header that lies": (answering(RIGHT, "2.0.0"), "wrong: header says 2.0.0"),
+    "a server error": (answering(RIGHT, status=503), "status 503"),
+    "a reset connection": (resetting, "ServerDisconnectedError"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("flag", ["--keep-alive", "--no-keep-alive"])
+async def test_a_fault_is_seen_in_every_request(name: str, flag: str, tmp_path: Path) -> None:
+    handler, sentence = FAULTS[name]
+    async with served(handler) as url:
+        found = await records(url, tmp_path, flag)
+    assert found
+    assert all(not one["ok"] and one["error"].startswith(sentence) for one in found)
+
+
+async def test_right_answers_are_right(tmp_path: Path) -> None:
+    async with served(answering(RIGHT)) as url:
+        found = await records(url, tmp_path)
+    assert len(found) >= 5
+    assert all(one["ok"] and one["version"] == "1.2.0" and one["start"] <= one["end"] for one in found)
+
+
+async def test_nothing_is_sent_twice(tmp_path: Path) -> None:
+    seen = 0
+
+    async def counting(request: web.Request) -> web.StreamResponse:
+        nonlocal seen
+        seen += 1
+        return await resetting(request)
+
+    async with served(counting) as url:
+        found = await records(url, tmp_path)
+    assert len(found) == seen
+
+
+async def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
+    async with served(answering(RIGHT)) as url:
+        pass
+    found = await records(url, tmp_path)
+    assert found
+    assert not any(one["ok"] for one in found)
+
+
+async def test_the_end_of_its_input_ends_it(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+    async with served(answering(RIGHT)) as url:
+        pipe = asyncio.subprocess.PIPE
+        command = [sys.executable, str(CLIENT), "--url", url, "--rows", str(rows)]
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert await process.stdout.readline()
+        process.stdin.close()
+        async with asyncio.timeout(20):
+            await process.stdout.read()
+            assert await process.wait() == 0

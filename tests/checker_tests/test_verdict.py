@@ -1,0 +1,53 @@
+"""The sum of a run: nothing wrong is lost in it."""
+
+import math
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checker import verdict
+
+OLD, NEW = frozenset({"1.2.0"}), frozenset({"2.0.0"})
+TIMELINE = [(0.0, OLD), (10.0, OLD | NEW), (20.0, NEW)]
+
+
+def record(version: str | None, start: float, end: float, error: str | None = None) -> dict[str, Any]:
+    return {"version": version, "start": start, "end": end, "ms": 1.0, "ok": error is None, "error": error}
+
+
+def test_a_version_is_legal_when_it_was_so_at_some_instant_of_the_request() -> None:
+    assert verdict.legal_within(TIMELINE, 1, 2) == OLD
+    assert verdict.legal_within(TIMELINE, 9, 11) == OLD | NEW
+    assert verdict.legal_within(TIMELINE, 19, 21) == OLD | NEW
+    assert verdict.legal_within(TIMELINE, 21, 22) == NEW
+
+
+def test_an_answer_of_a_version_that_was_not_legal_is_counted() -> None:
+    early, late, fine = record("2.0.0", 1, 2), record("1.2.0", 21, 22), record("2.0.0", 15, 16)
+    assert verdict.judge([early, late, fine], TIMELINE).illegal == (early, late)
+
+
+def test_a_failure_is_counted_and_is_nobodys_answer() -> None:
+    failed = record(None, 1, 2, "reset")
+    found = verdict.judge([failed, record("1.2.0", 1, 2)], TIMELINE)
+    assert found.failed == (failed,)
+    assert found.by_version == {"1.2.0": 1}
+
+
+def test_nothing_sent_is_no_good_number() -> None:
+    assert math.isnan(verdict.judge([], TIMELINE).p99)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["1.2.0", "2.0.0", "9.9.9"]), st.floats(0, 30), st.booleans()), max_size=50))
+def test_every_request_is_counted_once(drawn: list[tuple[str, float, bool]]) -> None:
+    records = [record(version, at, at + 1, None if ok else "x") for version, at, ok in drawn]
+    found = verdict.judge(records, TIMELINE)
+    assert found.requests == len(records) == len(found.failed) + sum(found.by_version.values())
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1).map(sorted), st.floats(1, 100))
+def test_a_percentile_is_a_value_that_this_share_does_not_exceed(values: list[float], percent: float) -> None:
+    found = verdict.percentile(values, percent)
+    assert sum(value <= found for value in values) >= math.floor(len(values) * percent / 100)
+    assert found in values
