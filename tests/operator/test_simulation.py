@@ -1,5 +1,6 @@
 """The plan in a simulated cluster: every order of events, every place to be killed in, ends where the specs say."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,3 +64,42 @@ def test_before_any_version_model_path_is_served_and_nothing_is_written() -> Non
     driver = _simulated()
     assert driver.effects == 0
     assert driver.cluster.answering() == {ENV}
+
+
+def _went_through(script: tuple[Event, ...], kill_at: int | None, *, after_write: bool, resting: bool) -> Driver:
+    """The script's events, each 12 steps after the other, with the operator killed at one of its writes."""
+    driver = _simulated()
+    driver.kill_at, driver.kill_after_write = kill_at, after_write
+    for event in script:
+        _happen(driver, event)
+        for _ in range(12):
+            killed = kill_at is not None and driver.effects >= kill_at
+            for choice in (0, 1, 3, 4, 5):
+                driver.step(choice)
+            if resting and not killed and kill_at is not None and driver.effects >= kill_at:
+                driver.idle()  # nobody replaces the operator until all else has come to rest
+    driver.converge()
+    return driver
+
+
+SCRIPTS: dict[str, tuple[Event, ...]] = {
+    "a first version": (("apply", "1.0.0"),),
+    "a second one": (("apply", "1.0.0"), ("apply", "2.0.0")),
+    "a bad one": (("apply", "1.0.0"), ("apply", "1.9.0")),
+    "a bad one at first": (("apply", "1.9.0"),),
+    "one that hangs": (("apply", "1.0.0"), ("apply", "3.0.0")),
+    "a withdrawal": (("apply", "1.0.0"), ("apply", "2.0.0"), ("withdraw", "2.0.0")),
+    "superseded by a bad one": (("apply", "1.0.0"), ("apply", "2.0.0"), ("apply", "2.1.0"), ("delete", "2.1.0")),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_an_operator_killed_at_any_write_is_replaced_without_a_trace(script: tuple[Event, ...]) -> None:
+    whole = _went_through(script, None, after_write=False, resting=False)
+    assert whole.effects > 0
+    for kill_at in range(1, whole.effects + 1):
+        for after_write in (False, True):
+            for resting in (False, True):
+                killed = _went_through(script, kill_at, after_write=after_write, resting=resting)
+                assert killed.effects >= kill_at
+                assert killed.cluster.state.content == whole.cluster.state.content

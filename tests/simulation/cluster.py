@@ -36,6 +36,7 @@ class Cluster:
         target: The pod template's annotation.
         versions: The ModelVersions by name.
         pods: Those that are not gone.
+        floor: How many Ready pods there must be at least: what was desired, less what somebody deleted.
     """
 
     def __init__(self, replicas: int, failing: Mapping[str, str]) -> None:
@@ -46,6 +47,7 @@ class Cluster:
         self.template_hash = "image 1"
         self.paused = False
         self.desired = replicas
+        self.floor = 0
         self.versions: dict[str, ModelVersion] = {}
         self.pods: list[SimulatedPod] = []
         self.seen: dict[int, set[str | None]] = {}  # what each revision was ever read as
@@ -118,7 +120,11 @@ class Cluster:
 
     def step_controllers(self) -> bool:
         """Let the Deployment's and the ReplicaSets' controllers do one thing; whether anything changed."""
-        return self._step_pods_of_sets() or self._step_sets() or self._step_status()
+        changed = self._step_pods_of_sets() or self._step_sets() or self._step_status()
+        at_rest = len(self.active) == sum(one.replicas for one in self._sets)
+        if at_rest and self.ready >= self.desired:  # else a pod may yet go that was chosen before something happened
+            self.floor = self.desired
+        return changed
 
     def _step_status(self) -> bool:
         current = self._current()
@@ -163,10 +169,13 @@ class Cluster:
         if current.replicas < self.desired and total < self.desired + 1:
             current.replicas += 1
             return True
-        return self._scale_old(old)
+        return self._scale_old(current, old, total)
 
-    def _scale_old(self, old: list[ReplicaSet]) -> bool:
+    def _scale_old(self, current: ReplicaSet, old: list[ReplicaSet], total: int) -> bool:
         """First old pods that are not Ready go, then as many others as there are Ready ones too many."""
+        new = [pod for pod in self.active if self._owners[pod.name] is current]
+        if total - self.desired - (current.replicas - sum(pod.ready for pod in new)) <= 0:
+            return False
         for one in old:
             pods = [pod for pod in self.active if self._owners[pod.name] is one]
             unready = len(pods) - sum(pod.ready for pod in pods)
@@ -217,6 +226,7 @@ class Cluster:
         """`kubectl delete pod`."""
         if self.active:
             self.active[index % len(self.active)].delete(self.now)
+            self.floor -= 1
 
     def lose_config_map(self) -> None:
         """`kubectl delete configmap`."""

@@ -137,7 +137,8 @@ class Driver:
             changed = False
         else:
             changed = self.cluster.step_pod(choice - 3)
-        assert self.cluster.ready >= min(before, self.cluster.desired), "a Ready pod was lost"
+        floor = min(before, self.cluster.floor, self.cluster.desired)
+        assert self.cluster.ready >= floor, "a Ready pod was lost"
         self.check()
         return changed
 

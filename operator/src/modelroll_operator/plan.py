@@ -165,6 +165,8 @@ def _rolling(seen: Observed, state: State, rollout: Rollout, choice: liverule.Ch
         return steps.Save(State(settled=settled, memory=memory), "settle")
     if _is_overdue(seen, rollout, live):
         return _fail(seen, live, _overdue(live))
+    if seen.deployment.desired == 0:
+        return steps.Wait("the Deployment is scaled to nothing; a pod must check the version first")
     return steps.Wait("pods are being replaced")
 
 
@@ -174,9 +176,14 @@ def _in_phase(state: State, rollout: Rollout, phase: str) -> State:
 
 
 def _is_done(seen: Observed, rollout: Rollout) -> bool:
-    return seen.deployment.complete and all(
-        pod.serves(rollout.to) and pod.status is not None and pod.status.live_revision >= rollout.revision
-        for pod in seen.serving
+    # With no pod at all nobody has checked the version: it is not settled on nobody's word.
+    return (
+        seen.deployment.complete
+        and seen.deployment.desired > 0
+        and all(
+            pod.serves(rollout.to) and pod.status is not None and pod.status.live_revision >= rollout.revision
+            for pod in seen.serving
+        )
     )
 
 
@@ -194,7 +201,7 @@ def _failure(seen: Observed, rollout: Rollout) -> Failure | None:
 
 
 def _is_overdue(seen: Observed, rollout: Rollout, live: ModelVersion) -> bool:
-    if seen.deployment.paused or live.paused:
+    if seen.deployment.paused or live.paused or seen.deployment.desired == 0:
         return False
     waited = (seen.now - datetime.fromisoformat(rollout.started)).total_seconds()
     return waited > live.progress_deadline
