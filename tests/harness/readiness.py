@@ -1,0 +1,118 @@
+"""The record of which pods were Ready when, kept by a watch, so that no moment is missed between two polls.
+
+Owns what "no ready pod was lost" means. Knows pods, and the annotation that says which target a pod was made for.
+"""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Self
+
+from harness.cluster import Object
+
+TARGET = "modelroll.dev/target"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What stood after one event of the watch."""
+
+    at: float
+    ready: frozenset[str]
+
+
+@dataclass
+class Readiness:
+    """Watches the pods of one selector until it is closed."""
+
+    namespace: str
+    selector: str
+    samples: list[Sample] = field(default_factory=list)
+    targets: dict[str, str] = field(default_factory=dict)
+    """The target's version of each pod that was ever Ready; empty for a pod made without one."""
+    taken: set[str] = field(default_factory=set)
+    """Pods that the test itself deleted."""
+
+    def __enter__(self) -> Self:
+        command = ("kubectl", "--namespace", self.namespace, "get", "pods", f"--selector={self.selector}")
+        watching = ("--watch", "--output-watch-events", "--output=json", "--request-timeout=0")
+        self._process = subprocess.Popen([*command, *watching], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._thread = threading.Thread(target=self._follow, args=(self._process.stdout,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+        self._thread.join(timeout=20)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def take(self, pod: str) -> None:
+        """Note that the test is about to delete this pod."""
+        self.taken.add(pod)
+
+    def ready_now(self) -> frozenset[str]:
+        """The pods that are Ready as far as the watch has told."""
+        return self.samples[-1].ready if self.samples else frozenset()
+
+    def lowest(self) -> int:
+        """The fewest Ready pods from the first time that there were as many as at the end."""
+        return min(len(sample.ready) for sample in self.samples)
+
+    def below(self, floor: int) -> list[str]:
+        """Every moment with fewer Ready pods than `floor` that a pod which the test took does not explain."""
+        return list(_below(self.samples, self.taken, floor))
+
+    def _follow(self, stream: IO[str]) -> None:
+        ready: set[str] = set()
+        for event in _documents(stream):
+            pod: Object = event["object"]
+            name = pod["metadata"]["name"]
+            if event["type"] != "DELETED" and _is_ready(pod):
+                ready.add(name)
+                annotation = pod["metadata"].get("annotations", {}).get(TARGET)
+                self.targets[name] = json.loads(annotation)["version"] if annotation else ""
+            else:
+                ready.discard(name)
+            self.samples.append(Sample(time.time(), frozenset(ready)))
+
+
+def _below(samples: list[Sample], taken: set[str], floor: int) -> Iterator[str]:
+    missing: set[str] = set()
+    before: frozenset[str] = frozenset()
+    reached = False
+    for sample in samples:
+        missing |= (before - sample.ready) & taken
+        before = sample.ready
+        if len(sample.ready) >= floor:
+            # Whatever was taken has been replaced.
+            reached, missing = True, set()
+        elif reached and len(sample.ready) + len(missing) < floor:
+            moment = time.strftime("%H:%M:%S", time.localtime(sample.at))
+            yield f"{moment}: {len(sample.ready)} ready, {sorted(sample.ready)}"
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    # A pod on its way out still answers, but nobody may count on it.
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        one["type"] == "Ready" and one["status"] == "True" for one in conditions
+    )
+
+
+def _documents(stream: IO[str]) -> Iterator[Object]:
+    """One event at a time: each is written indented, and only its last line is a brace in the first column."""
+    lines: list[str] = []
+    for line in stream:
+        lines.append(line)
+        if line.rstrip() == "}":
+            yield json.loads("".join(lines))
+            lines.clear()

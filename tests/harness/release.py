@@ -1,0 +1,224 @@
+"""A release of the chart in a namespace of its own: claim, push, install, and what a test asks of it afterwards.
+
+Knows names and fields of modelroll's objects as people see them (docs/design/0001-seams.md), nothing of how they
+come about.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.cluster import ROOT, CommandFailed, Namespace, Object, run, wait_until
+
+NAME = "churn"
+CLAIM = "models"
+CHURN = ROOT / "models" / "churn"
+CHART = ROOT / "charts" / "modelroll"
+SERVERS = "app.kubernetes.io/component=server,app.kubernetes.io/instance=churn"
+OPERATORS = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=churn"
+
+
+def digest_of(artifact: Path) -> str:
+    """The digest of an artifact, as `modelroll verify` prints it."""
+    command = (sys.executable, "-m", "modelroll_server", "verify", str(artifact))
+    # Its exit status tells whether the artifact is good; the bad ones have a digest too.
+    text = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    return next(line.split()[-1] for line in text.splitlines() if line.split()[1:2] == ["digest"])
+
+
+def _image_settings() -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for prefix, variable in (("image", "MODELROLL_SERVER_IMAGE"), ("operator.image", "MODELROLL_OPERATOR_IMAGE")):
+        repository, _, tag = os.environ[variable].rpartition(":")
+        settings |= {f"{prefix}.repository": repository, f"{prefix}.tag": tag}
+    return settings
+
+
+class Release:
+    """The release `churn` in one namespace."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.digests = {version: digest_of(CHURN / version) for version in ("1.2.0", "2.0.0")}
+
+    def push(self, directory: Path) -> str:
+        """Put versions onto the claim."""
+        command = [sys.executable, "-m", "modelroll_server", "push", str(directory), "--claim", CLAIM]
+        image = os.environ["MODELROLL_SERVER_IMAGE"]
+        return run(*command, "--namespace", self.namespace.name, "--image", image)
+
+    def install(self, **settings: str) -> None:
+        """`helm install`, without a wait. A keyword has no dots: log__level is the value log.level."""
+        base = {"persistence.existingClaim": CLAIM, "model.path": "churn/1.2.0", "model.digest": self.digests["1.2.0"]}
+        flags = _flags(_image_settings() | base | _dotted(settings))
+        self.namespace.helm("install", NAME, str(CHART), *flags)
+
+    def upgrade(self, **settings: str) -> None:
+        """`helm upgrade` with the values of before and these, without a wait."""
+        self.namespace.helm("upgrade", NAME, str(CHART), "--reuse-values", *_flags(_dotted(settings)))
+
+    def wait_ready(self, pods: int, deadline: float = 90) -> None:
+        """Wait until so many pods are available, and no others are there."""
+
+        def counts() -> bool:
+            deployment = self.deployment()
+            status = deployment["status"]
+            if status.get("observedGeneration") != deployment["metadata"]["generation"]:
+                return False
+            return {status.get(each) for each in ("replicas", "updatedReplicas", "availableReplicas")} == {pods}
+
+        wait_until(counts, deadline, what=f"{pods} pods ready")
+
+    def deployment(self) -> Object:
+        """The Deployment of the servers."""
+        found = self.namespace.get("deployment", NAME)
+        assert found is not None, "there is no Deployment"
+        return found
+
+    def pods(self) -> list[Object]:
+        """The servers' pods, without those on their way out."""
+        return [one for one in self.namespace.items("pods", SERVERS) if "deletionTimestamp" not in one["metadata"]]
+
+    def status_of(self, pod: str) -> Object:
+        """A pod's own word on itself (`GET :8081/status`); empty while it does not answer."""
+        path = f"/api/v1/namespaces/{self.namespace.name}/pods/{pod}:8081/proxy/status"
+        try:
+            status: Object = json.loads(self.namespace.kubectl("get", "--raw", path))
+        except CommandFailed:
+            return {}
+        return status
+
+    def kill_operator(self) -> None:
+        """Delete the operator's pod without warning, in the middle of whatever it does."""
+        how = ("--wait=false", "--grace-period=0", "--force")
+        self.namespace.kubectl("delete", "pods", f"--selector={OPERATORS}", *how)
+
+    def apply_version(self, version: str, *, path: str = "", digest: str = "", **spec: object) -> None:
+        """Apply a ModelVersion."""
+        digest = digest or self.digests[version]
+        whole = {"model": NAME, "version": version, "path": path or f"churn/{version}", "digest": digest} | spec
+        named = {"apiVersion": "modelroll.dev/v1alpha1", "kind": "ModelVersion", "metadata": {"name": _named(version)}}
+        self.namespace.apply(named | {"spec": whole})
+
+    def change(self, version: str, **spec: object) -> None:
+        """Change the spec of a ModelVersion."""
+        self.namespace.patch("modelversion", _named(version), {"spec": spec})
+
+    def delete_version(self, version: str) -> None:
+        """Delete a ModelVersion, if it is there."""
+        self.namespace.kubectl("delete", "modelversion", _named(version), "--ignore-not-found", "--timeout=60s")
+
+    def condition(self, version: str, kind: str) -> Object:
+        """A condition of a ModelVersion; empty where it has none."""
+        found = self.namespace.get("modelversion", _named(version)) or {}
+        conditions: list[Object] = found.get("status", {}).get("conditions", [])
+        return next((one for one in conditions if one["type"] == kind), {})
+
+    def events(self, version: str) -> list[Object]:
+        """The Events of a ModelVersion."""
+        involved = f"involvedObject.kind=ModelVersion,involvedObject.name={_named(version)}"
+        text = self.namespace.kubectl("get", "events", f"--field-selector={involved}", "--output=json")
+        found: list[Object] = json.loads(text)["items"]
+        return found
+
+    def wait_live(self, version: str, deadline: float = 90) -> None:
+        """Wait until a version is live and its rollout has ended."""
+
+        def live() -> bool:
+            said = self.condition(version, "Live").get("status")
+            return said == "True" and self.settled().get("version") == version and self.rollout() is None
+
+        wait_until(live, deadline, what=f"{version} live, no rollout")
+
+    def wait_stalled(self, version: str, deadline: float = 90) -> str:
+        """Wait until a version is given up and what was done is undone; the reason."""
+
+        def stalled() -> str:
+            condition = self.condition(version, "Stalled")
+            ended = condition.get("status") == "True" and self.rollout() is None
+            return str(condition["reason"]) if ended else ""
+
+        return wait_until(stalled, deadline, what=f"{version} Stalled, no rollout")
+
+    def wait_rollout(self, deadline: float = 30) -> Object:
+        """Wait until a rollout is under way; the rollout."""
+        return wait_until(lambda: self.rollout() or {}, deadline, what="a rollout")
+
+    def settled(self) -> Object:
+        """What all pods converge to; empty before the operator's first word."""
+        return self._state("settled")
+
+    def rollout(self) -> Object | None:
+        """The rollout that is under way."""
+        found: Object | None = self._state("operator").get("rollout")
+        return found
+
+    def _state(self, key: str) -> Object:
+        found = self.namespace.get("configmap", f"{NAME}-target") or {}
+        text = found.get("data", {}).get(key)
+        state: Object = json.loads(text) if text else {}
+        return state
+
+    def diagnose(self) -> str:
+        """What a person would ask for first."""
+        parts = []
+        for command in (
+            ("get", "all,modelversions,configmaps,leases", "--output=wide"),
+            ("get", "modelversions", "--output=yaml"),
+            ("get", "configmap", f"{NAME}-target", "--output=yaml", "--ignore-not-found"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("logs", f"deployment/{NAME}-operator", "--tail=120"),
+            ("logs", f"--selector={SERVERS}", "--all-containers", "--prefix", "--tail=15"),
+        ):
+            try:
+                said = self.namespace.kubectl(*command)
+            except CommandFailed as failed:
+                said = str(failed)
+            parts.append(f"--- kubectl {' '.join(command)}\n{said[-8000:]}")
+        return "\n".join(parts)
+
+
+def _named(version: str) -> str:
+    return f"{NAME}-{version}"
+
+
+def _dotted(settings: dict[str, str]) -> dict[str, str]:
+    return {key.replace("__", "."): value for key, value in settings.items()}
+
+
+def _flags(settings: dict[str, str]) -> Iterator[str]:
+    for key, value in settings.items():
+        if key.endswith((".tag", ".digest", ".path")):
+            yield "--set-string"  # a tag of digits alone is a string all the same
+        else:
+            yield "--set-json" if value.startswith(("{", "[")) else "--set"
+        yield f"{key}={value}"
+
+
+@contextmanager
+def fresh(purpose: str) -> Iterator[Release]:
+    """A namespace with a claim in it and no release yet; all of it goes at the end."""
+    namespace = Namespace(f"e2e-{purpose}-{uuid.uuid4().hex[:6]}")
+    namespace.create()
+    try:
+        run(str(ROOT / "hack" / "cluster"), "volume", CLAIM, namespace.name)
+        yield Release(namespace)
+    finally:
+        namespace.delete()
+
+
+@contextmanager
+def installed(purpose: str, **settings: str) -> Iterator[Release]:
+    """Three pods on 1.2.0, both versions on the claim, no autoscaler."""
+    with fresh(purpose) as release:
+        release.push(CHURN)
+        release.install(**{"autoscaling__enabled": "false", "replicas": "3", **settings})
+        release.apply_version("1.2.0")
+        release.wait_ready(3)
+        release.wait_live("1.2.0")
+        yield release

@@ -1,0 +1,93 @@
+"""Constant load on a release, with every answer held against scikit-learn's and against what was legal at the time.
+
+Puts the checker's parts together: a client that keeps its connections and one that does not, the record of what was
+legal, the record of which pods were Ready.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from checker.legal import Watch
+from checker.verdict import Record, Verdict, judge
+from harness.cluster import Namespace
+from harness.load_pod import POD, Load, rows, start_pod
+from harness.readiness import Readiness
+from harness.release import NAME, SERVERS
+
+RATE = 20
+CUSTOMERS = 500
+
+
+class Traffic:
+    """The load of one `under_load`, and at its end the verdict on it."""
+
+    def __init__(self, namespace: Namespace, rate: float) -> None:
+        self.readiness = Readiness(namespace.name, SERVERS)
+        self.verdict = judge([], [])
+        self._namespace = namespace
+        self._rate = rate
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """Load, from the first answers on to the end of the block."""
+        with ExitStack() as stack:
+            watch = Watch(self._namespace.name, NAME, "1.2.0")
+            stack.callback(watch.close)
+            stack.enter_context(self.readiness)
+            loads = [Load(self._namespace.name, keep_alive=keep, rate=self._rate) for keep in (True, False)]
+            try:
+                for load in loads:
+                    load.wait_for_answers()
+                yield
+            finally:
+                records: list[Record] = [record for load in loads for record in load.stop()]
+            self.verdict = judge(records, watch.timeline)
+
+    def assert_flawless(self, pods: int = 3) -> None:
+        """Nothing failed, nothing was wrong or answered by a version that was not legal, no ready pod was lost."""
+        assert self.verdict.requests > 0
+        assert self.verdict.failed == ()
+        assert self.verdict.illegal == ()
+        assert self.readiness.below(pods) == []
+
+
+@contextmanager
+def under_load(namespace: Namespace, rate: float = RATE) -> Iterator[Traffic]:
+    """Load for the length of the block; the verdict stands after it."""
+    ensure_client(namespace)
+    traffic = Traffic(namespace, rate)
+    with traffic.flowing():
+        yield traffic
+
+
+def ensure_client(namespace: Namespace) -> None:
+    """Have the pod that clients run in; it is made once in a namespace."""
+    if namespace.get("pod", POD) is None:
+        start_pod(namespace.name, rows(CUSTOMERS))
+
+
+def ask_every_customer(namespace: Namespace) -> Verdict:
+    """Ask for each of the 500 real rows once or more, and check the answers."""
+    ensure_client(namespace)
+    watch = Watch(namespace.name, NAME, "1.2.0")
+    load = Load(namespace.name, keep_alive=True, rate=100)
+    try:
+        load.wait_for_answers(CUSTOMERS)
+    finally:
+        records = load.stop()
+        watch.close()
+    return judge(records, watch.timeline)
+
+
+def summary(verdict: Verdict, **more: object) -> str:
+    """One line of JSON on a run, for whoever collects numbers."""
+    document = {
+        "requests": verdict.requests,
+        "failed": len(verdict.failed),
+        "illegal": len(verdict.illegal),
+        "by_version": verdict.by_version,
+        "p50_ms": round(verdict.p50, 1),
+        "p99_ms": round(verdict.p99, 1),
+    }
+    return json.dumps(document | more)
