@@ -71,11 +71,14 @@ class Namespace:
         run("kubectl", "label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
 
     def delete(self) -> None:
-        """Delete the namespace and, as no class reclaims them, the static volumes that its claims were bound to."""
-        run("kubectl", "delete", "namespace", self.name, "--wait=true", "--timeout=150s", timeout=170)
+        """Delete the namespace and, as no class reclaims them, the static volumes that its claims were bound to.
+
+        Nobody waits for the end of it: the pods drain while the next test sets up its own.
+        """
+        run("kubectl", "delete", "namespace", self.name, "--wait=false")
         for volume in json.loads(run("kubectl", "get", "persistentvolumes", "--output=json"))["items"]:
             if (volume["spec"].get("claimRef") or {}).get("namespace") == self.name:
-                run("kubectl", "delete", "persistentvolume", volume["metadata"]["name"])
+                run("kubectl", "delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
 
 
 def wait_until(predicate: Callable[[], Said], deadline: float = 60, *, what: str = "") -> Said:
