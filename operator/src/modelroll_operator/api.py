@@ -90,9 +90,11 @@ class Api:
         except Exception as error:
             # The library lets errors of several others through; to a caller they are all one: no answer.
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from error
-        answer: Json = json.loads(data) if data else {}
+        answer = _object(data)
         if not 200 <= response.status <= 299:
-            raise ApiError(response.status, str(answer.get("message", response.reason)))
+            raise ApiError(response.status, str((answer or {}).get("message", response.reason)))
+        if answer is None:
+            raise ApiError(0, f"{method} {path}: the answer is no JSON object")
         return Answer(answer, _date(response.headers.get("Date")))
 
     # --- the paths that are used ---
@@ -104,6 +106,15 @@ class Api:
     def group(self, group: str, *parts: str) -> str:
         """A path of a named group and version in the namespace."""
         return "/".join(("/apis", group, "namespaces", self.namespace, *parts))
+
+
+def _object(data: bytes) -> Json | None:
+    """The JSON object in an answer; an API server that is overloaded or knows no such kind answers in plain text."""
+    try:
+        answer = json.loads(data) if data else {}
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def _date(text: str | None) -> datetime:

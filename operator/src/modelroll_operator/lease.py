@@ -16,6 +16,7 @@ GROUP = "coordination.k8s.io/v1"
 DURATION = 15  # seconds after which a holder that did not renew is taken for gone
 RENEW_EVERY = 4.0
 RENEW_WITHIN = 10.0  # seconds without a renewal after which the holder itself gives up: before anybody takes over
+TRY_EVERY = 1.0
 TIMEOUT = 3.0  # one call; shorter than RENEW_WITHIN, so that a hanging API server leaves time to try again
 
 _log = structlog.get_logger(__name__)
@@ -60,14 +61,24 @@ class Lease:
         """
         while True:
             await asyncio.sleep(RENEW_EVERY)
+            left = self._renewed + RENEW_WITHIN - time.monotonic()
             try:
-                holder = await self._try_to_hold()
-            except ApiError as error:
-                if error.status != 409 and time.monotonic() - self._renewed > RENEW_WITHIN:
-                    raise LeaseLost(f"not renewed for {RENEW_WITHIN:.0f} s: {error}") from error
-                continue
+                # Whatever a call is waiting for, it is given up in time: nobody takes over before DURATION.
+                async with asyncio.timeout(left):
+                    holder = await self._renew()
+            except TimeoutError as error:
+                raise LeaseLost(f"not renewed for {RENEW_WITHIN:.0f} s") from error
             if holder:
                 raise LeaseLost(f"held by {holder}")
+
+    async def _renew(self) -> str:
+        """Try until the API server answers; who holds it, empty when it is still ours."""
+        while True:
+            try:
+                return await self._try_to_hold()
+            except ApiError as error:
+                _log.warning("lease not renewed", error=str(error))
+            await asyncio.sleep(TRY_EVERY)
 
     async def release(self) -> None:
         """Let the next one have it at once."""

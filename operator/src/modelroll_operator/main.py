@@ -6,8 +6,11 @@ Owns construction and the end. Losing the Lease ends the process at once, with w
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import aiohttp
 import kopf
@@ -56,22 +59,46 @@ async def run(settings: Settings) -> None:
     )
     async with aiohttp.ClientSession() as session:
         try:
-            await lease.acquire()
-            metrics.leader.set(1)
-            supervisor = Supervisor(api, session, metrics)
-            await _work(settings, supervisor, lease)
-            await lease.release()
+            stop = _stop_on_signals()
+            if await _before(stop, lease.acquire()):
+                metrics.leader.set(1)
+                supervisor = Supervisor(api, session, metrics)
+                await _work(settings, supervisor, lease, stop)
+                await lease.release()
         finally:
             await runner.cleanup()
             await api.close()
 
 
-async def _work(settings: Settings, supervisor: Supervisor, lease: Lease) -> None:
+def _stop_on_signals() -> asyncio.Event:
+    """A standby has to end when it is told to; kopf takes the signals over when it starts."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` unless `stop` is set before it is done; whether it was done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+        return True
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+    return False
+
+
+async def _work(settings: Settings, supervisor: Supervisor, lease: Lease, stop: asyncio.Event) -> None:
     """Watch, roll and keep the Lease; the first of them that ends, ends all."""
     watching = kopf.operator(
         registry=watch.registry(supervisor.mark),
         settings=watch.settings(),
         namespaces=[settings.namespace],
+        stop_flag=stop,
         # Without one kopf asks for the user's name, which a container's bare number does not have. kopf does not
         # export the NewType of str that it wants.
         identity=settings.identity,  # type: ignore[arg-type]

@@ -34,6 +34,7 @@ class Supervisor:
         self._status = StatusWriter(api)
         self._observer = Observer(api, Pods(session))
         self._actors: dict[str, tuple[Actor, asyncio.Task[None]]] = {}
+        self._deployments: dict[str, str] = {}
         self._dirty = asyncio.Event()
         self._dirty.set()
         self.turned = time.monotonic()
@@ -41,13 +42,16 @@ class Supervisor:
     def mark(self, deployment: str | None) -> None:
         """Something about this Deployment, or about any of them, changed."""
         known = self._actors.get(deployment) if deployment is not None else None
-        if known is not None:
+        if known is not None and not known[1].done():
             known[0].mark()
             return
         self._dirty.set()
         if deployment is None:
-            for actor, _ in self._actors.values():
-                actor.mark()
+            self._mark_all()
+
+    def _mark_all(self) -> None:
+        for actor, _ in self._actors.values():
+            actor.mark()
 
     async def run(self) -> None:
         """Supervise until cancelled."""
@@ -90,11 +94,21 @@ class Supervisor:
                 del self._actors[name]
                 # An actor ends by itself when its Deployment is gone; any other end is a fault of ours, to be seen.
                 task.result()
+        if deployments != self._deployments:
+            # Which Deployment a ModelVersion is for may depend on all that serve its model.
+            self._deployments = deployments
+            self._mark_all()
         for name in deployments.keys() - self._actors.keys():
-            actor = Actor(name, Observer(self._api, Pods(self._session)), self._status, Hands(self._api, self._status),
-                          self._metrics)  # fmt: skip
-            self._actors[name] = (actor, asyncio.create_task(actor.run(self._alive), name=f"actor {name}"))
+            self._actors[name] = self._start(name)
         await self._report_orphans(deployments)
+
+    def _start(self, name: str) -> tuple[Actor, asyncio.Task[None]]:
+        observer, hands = Observer(self._api, Pods(self._session)), Hands(self._api, self._status)
+        actor = Actor(name, observer, self._status, hands, self._metrics)
+        task = asyncio.create_task(actor.run(self._alive), name=f"actor {name}")
+        # A Deployment that is gone may be back already, and its ModelVersions are for none until then.
+        task.add_done_callback(lambda _: self._dirty.set())
+        return actor, task
 
     async def _report_orphans(self, deployments: dict[str, str]) -> None:
         answer = await self._observer.model_versions()
