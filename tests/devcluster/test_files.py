@@ -24,7 +24,9 @@ def test_script_parses(script: Path) -> None:
 
 @pytest.mark.parametrize("name", [".ci/run", "hack/cluster", "hack/with-helm", "hack/devcluster/devcluster"])
 def test_script_is_clean_with_what_it_sources(name: str) -> None:
-    result = subprocess.run([Path(sys.executable).with_name("shellcheck"), "-x", ROOT / name], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [Path(sys.executable).with_name("shellcheck"), "-x", ROOT / name], capture_output=True, text=True, check=False
+    )
 
     assert result.returncode == 0, result.stdout
 
