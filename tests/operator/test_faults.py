@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelroll_operator import target as targets
 from modelroll_operator import version as versions
 from modelroll_operator.plan import plan
 from modelroll_operator.target import ENV
@@ -32,6 +33,11 @@ def _is_bad(driver: Driver, version: str) -> bool:
 def _lose(driver: Driver) -> None:
     driver.lost = True
     driver.cluster.lose_config_map()
+
+
+def _write_template_by_hand(driver: Driver) -> None:
+    driver.lost = True  # what it names is served by nobody's leave
+    driver.cluster.set_template(targets.encode(targets.target(values.content("0.9.0"), 50)))
 
 
 def _kill(driver: Driver) -> None:
@@ -61,6 +67,7 @@ FAULTS: dict[str, Callable[[Driver], None]] = {
     "lost ConfigMap": _lose,
     "rollout undo": lambda driver: driver.cluster.undo(),
     "stripped annotation": lambda driver: driver.cluster.set_template(None),
+    "template written by hand": _write_template_by_hand,
     "scaled up": lambda driver: driver.cluster.scale(4),
     "scaled down": lambda driver: driver.cluster.scale(1),
     "scaled to nothing and back": _scale_to_nothing_and_back,

@@ -29,6 +29,7 @@ class SimulatedPod:
         failure: The revision that it refused last, and why.
         gone_by: When it is gone at the latest, once it was deleted.
         gone: Whether it has ended.
+        draining: Steps that it goes on answering for, once it was deleted.
     """
 
     name: str
@@ -41,6 +42,7 @@ class SimulatedPod:
     wanted: int | None = None
     gone_by: datetime | None = None
     gone: bool = False
+    draining: int = 5
     seen: dict[int, set[str | None]] = field(default_factory=dict)
 
     @property
@@ -69,7 +71,8 @@ class SimulatedPod:
             failing: Versions that do not pass the gates, with the reason.
         """
         if self.gone_by is not None:
-            self.gone = True
+            self.draining -= 1
+            self.gone = self.draining <= 0
             return True
         snapshot = self._read(settled)
         want = targets.base(snapshot) if self.live is None else targets.wanted(snapshot)
