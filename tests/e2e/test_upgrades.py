@@ -1,9 +1,11 @@
 """What else happens while versions roll: upgrades, a lost operator, a pause, a ModelVersion that is deleted."""
 
+import json
+
 import pytest
 
-from harness.cluster import holds_for, wait_until
-from harness.readiness import Readiness
+from harness.cluster import Object, holds_for, wait_until
+from harness.readiness import TARGET, Readiness
 from harness.release import CHURN, NAME, SERVERS, Release, fresh
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
@@ -29,7 +31,7 @@ def test_an_upgrade_in_the_middle_of_a_rollout_reverts_nothing(release: Release)
         release.wait_live("2.0.0", 120)
         release.wait_ready(3)
     assert release.settled()["version"] == "2.0.0"
-    assert {pods.targets[one["metadata"]["name"]] for one in release.pods()} == {"2.0.0"}
+    assert {target(one) for one in release.pods()} == {"2.0.0"}
     assert environment(release)["LOG_LEVEL"] == "warning"
     assert pods.below(3) == []
 
@@ -89,6 +91,10 @@ def state(release: Release, pod: str) -> str:
     """Why a pod is not Ready, by its own word; empty while it does not answer."""
     status = release.status_of(pod)
     return str((status.get("failure") or {}).get("reason", ""))
+
+
+def target(pod: Object) -> str:
+    return str(json.loads(pod["metadata"]["annotations"][TARGET])["version"])
 
 
 def environment(release: Release) -> dict[str, str]:

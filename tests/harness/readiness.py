@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
 
-from harness.cluster import Object
+from harness.cluster import Object, wait_until
 
 TARGET = "modelroll.dev/target"
 
@@ -44,6 +44,8 @@ class Readiness:
         assert self._process.stdout is not None
         self._thread = threading.Thread(target=self._follow, args=(self._process.stdout,), daemon=True)
         self._thread.start()
+        # What is not seen is not proved: the record begins with the pods that are there.
+        wait_until(lambda: self.samples, 30, what="the first word of the watch")
         return self
 
     def __exit__(
@@ -62,10 +64,6 @@ class Readiness:
     def ready_now(self) -> frozenset[str]:
         """The pods that are Ready as far as the watch has told."""
         return self.samples[-1].ready if self.samples else frozenset()
-
-    def lowest(self) -> int:
-        """The fewest Ready pods from the first time that there were as many as at the end."""
-        return min(len(sample.ready) for sample in self.samples)
 
     def below(self, floor: int) -> list[str]:
         """Every moment with fewer Ready pods than `floor` that a pod which the test took does not explain."""
@@ -109,10 +107,6 @@ def _is_ready(pod: Object) -> bool:
 
 
 def _documents(stream: IO[str]) -> Iterator[Object]:
-    """One event at a time: each is written indented, and only its last line is a brace in the first column."""
-    lines: list[str] = []
+    """One event at a time: with --output-watch-events each is a line of its own."""
     for line in stream:
-        lines.append(line)
-        if line.rstrip() == "}":
-            yield json.loads("".join(lines))
-            lines.clear()
+        yield json.loads(line)
