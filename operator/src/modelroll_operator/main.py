@@ -59,23 +59,20 @@ async def run(settings: Settings) -> None:
     )
     async with aiohttp.ClientSession() as session:
         try:
-            stop = _stop_on_signals()
+            stop = asyncio.Event()
+            _stop_on_signals(stop)  # a standby has to end too when it is told to
             if await _before(stop, lease.acquire()):
                 metrics.leader.set(1)
                 supervisor = Supervisor(api, session, metrics)
                 await _work(settings, supervisor, lease, stop)
-                await lease.release()
         finally:
             await runner.cleanup()
             await api.close()
 
 
-def _stop_on_signals() -> asyncio.Event:
-    """A standby has to end when it is told to; kopf takes the signals over when it starts."""
-    stop = asyncio.Event()
+def _stop_on_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
@@ -94,28 +91,39 @@ async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 
 async def _work(settings: Settings, supervisor: Supervisor, lease: Lease, stop: asyncio.Event) -> None:
     """Watch, roll and keep the Lease; the first of them that ends, ends all."""
+    ready = asyncio.Event()
     watching = kopf.operator(
         registry=watch.registry(supervisor.mark),
         settings=watch.settings(),
         namespaces=[settings.namespace],
         stop_flag=stop,
+        ready_flag=ready,
         # Without one kopf asks for the user's name, which a container's bare number does not have. kopf does not
         # export the NewType of str that it wants.
         identity=settings.identity,  # type: ignore[arg-type]
     )
-    tasks = {
-        asyncio.create_task(watching, name="watch"),  # ends at SIGTERM and SIGINT
+    # In the order of their end: when nobody rolls any more, the next one may have the Lease. kopf takes every task that
+    # is made after its start for its own, and would wait for the actors.
+    tasks = [
+        asyncio.create_task(_told_to_end(ready, stop), name="signals"),
         asyncio.create_task(supervisor.run(), name="roll"),
         asyncio.create_task(lease.keep(), name="lease"),
-    }
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        asyncio.create_task(watching, name="watch"),
+    ]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         if isinstance(task.exception(), LeaseLost):
             raise LeaseLost(str(task.exception()))
-    for task in rest:
+    for task in tasks:
+        if task.get_name() == "watch":
+            await lease.release()
         task.cancel()
-    for task in rest:
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    for task in done:
-        task.result()
+
+
+async def _told_to_end(ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """End when a signal asks for it; kopf takes the signals for itself as it starts."""
+    await ready.wait()
+    _stop_on_signals(stop)
+    await stop.wait()
