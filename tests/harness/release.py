@@ -4,9 +4,9 @@ Knows names and fields of modelroll's objects as people see them (docs/design/00
 come about.
 """
 
+import hashlib
 import json
 import os
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -24,11 +24,8 @@ OPERATORS = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=chu
 
 
 def digest_of(artifact: Path) -> str:
-    """The digest of an artifact, as `modelroll verify` prints it."""
-    command = (sys.executable, "-m", "modelroll_server", "verify", str(artifact))
-    # Its exit status tells whether the artifact is good; the bad ones have a digest too.
-    text = subprocess.run(command, check=False, capture_output=True, text=True).stdout
-    return next(line.split()[-1] for line in text.splitlines() if line.split()[1:2] == ["digest"])
+    """The digest of an artifact: of its manifest, which holds those of its files."""
+    return f"sha256:{hashlib.sha256((artifact / 'modelroll.json').read_bytes()).hexdigest()}"
 
 
 def _image_settings() -> dict[str, str]:
