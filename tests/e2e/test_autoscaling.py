@@ -20,8 +20,8 @@ def test_two_pods_become_four_under_load_and_two_again() -> None:
             autoscaling__minReplicas="2",
             autoscaling__maxReplicas="4",
             autoscaling__behavior=QUICK,
-            # A small share, so that a load which leaves the machine some room is a lot of it.
-            resources__requests__cpu="40m",
+            # A share that probes alone do not use up, and a load that leaves the machine some room does.
+            resources__requests__cpu="100m",
         )
         release.apply_version("2.0.0")
         release.wait_live("2.0.0")
@@ -29,7 +29,7 @@ def test_two_pods_become_four_under_load_and_two_again() -> None:
         wait_until(lambda: has_metrics(release.namespace), 120, what="the autoscaler has numbers")
         # What pods used to start does not count as load: it is over.
         wait_until(lambda: release.deployment()["status"].get("replicas") == 2, 120, what="two pods at rest")
-        with under_load(release.namespace, rate=5) as traffic:
+        with under_load(release.namespace, rate=2) as traffic:
             more = Load(release.namespace.name, keep_alive=True, rate=80)
             try:
                 wait_until(lambda: len(traffic.readiness.ready_now()) == 4, 180, what="four pods Ready")
