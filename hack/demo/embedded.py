@@ -52,6 +52,7 @@ def _swap_under_load(url: str, management_port: int, models: Path, rows: Path) -
         print(f"$ cp -r models/churn/{NEW} {models}/.arriving && mv {models}/.arriving {models}/{NEW}")
         shutil.copytree(ROOT / "models" / "churn" / NEW, models / ".arriving")
         began = time.monotonic()
+        legal = [(0.0, frozenset({OLD})), (time.time(), frozenset({OLD, NEW}))]
         (models / ".arriving").rename(models / NEW)
         while _live(management_port) != NEW:
             if time.monotonic() - began > 60:
@@ -59,12 +60,17 @@ def _swap_under_load(url: str, management_port: int, models: Path, rows: Path) -
                 return 1
             time.sleep(0.02)
         live = time.monotonic() - began
+        legal.append((time.time(), frozenset({NEW})))  # one process: from here on, the old version is over
         time.sleep(SECONDS)
     finally:
+        ended = [client.poll() for client in clients]  # by themselves: then they saw less than they should have
         outputs = [client.communicate()[0] for client in clients]  # the end of their input ends them
     records = [json.loads(line) for output in outputs for line in output.splitlines()]
-    found = verdict.judge(records, [(0.0, frozenset({OLD, NEW}))])
+    found = verdict.judge(records, legal)
     table.show(found, {NEW: live})
+    if any(code is not None for code in ended) or any(client.returncode for client in clients):
+        print("a client ended before the load did", file=sys.stderr)
+        return 1
     return 1 if found.failed or found.illegal or set(found.by_version) != {OLD, NEW} else 0
 
 

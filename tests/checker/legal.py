@@ -45,12 +45,18 @@ class Watch:
         return list(self._timeline)
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching.
+
+        A watch that ended by itself stopped seeing what became illegal: that is an error, not a good run.
+        """
+        ended_by_itself = self._process.poll() is not None or not self._thread.is_alive()
         self._process.terminate()
         self._thread.join(10)
         self._process.wait(10)
         if self._process.stdout is not None:
             self._process.stdout.close()
+        if ended_by_itself:
+            raise RuntimeError("the watch of the ConfigMap ended before the run did")
 
     def _read(self) -> None:
         assert self._process.stdout is not None

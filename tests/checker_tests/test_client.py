@@ -22,7 +22,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def served(handler: Handler) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/predict", handler)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)  # some handlers never end
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -55,6 +55,22 @@ def answering(answer: dict[str, Any], header: str = "1.2.0", status: int = 200) 
     return handler
 
 
+async def redirecting(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/elsewhere")
+
+
+async def hanging(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    return web.Response()
+
+
+def answering_text(text: str) -> Handler:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=text, headers={"X-Model-Version": "1.2.0"})
+
+    return handler
+
+
 async def resetting(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
@@ -68,6 +84,14 @@ FAULTS: dict[str, tuple[Handler, str]] = {
     "an unknown version": (answering({**RIGHT, "model_version": "9.9.9"}, "9.9.9"), "wrong: nobody knows"),
     "a header that lies": (answering(RIGHT, "2.0.0"), "wrong: header says 2.0.0"),
     "a server error": (answering(RIGHT, status=503), "status 503"),
+    "a probability that is no number": (answering({**RIGHT, "probability": [float("nan"), 0.75]}), "wrong: 1.2.0 says"),
+    "a probability of text": (answering({**RIGHT, "probability": ["a", "b"]}), "wrong: expected 2 probabilities"),
+    "a version that is no text": (answering({**RIGHT, "model_version": ["1.2.0"]}), "wrong: header says 1.2.0"),
+    "a list": (answering_text("[1]"), "wrong: not an object"),
+    "null": (answering_text("null"), "wrong: not an object"),
+    "half an answer": (answering_text('{"prediction": "Y'), "JSONDecodeError"),
+    "no answer in time": (hanging, "TimeoutError"),
+    "a redirect": (redirecting, "status 302"),
     "a reset connection": (resetting, "ServerDisconnectedError"),
 }
 
@@ -77,7 +101,7 @@ FAULTS: dict[str, tuple[Handler, str]] = {
 async def test_a_fault_is_seen_in_every_request(name: str, flag: str, tmp_path: Path) -> None:
     handler, sentence = FAULTS[name]
     async with served(handler) as url:
-        found = await records(url, tmp_path, flag)
+        found = await records(url, tmp_path, flag, "--timeout", "0.3")
     assert found
     assert all(not one["ok"] and one["error"].startswith(sentence) for one in found)
 
@@ -108,6 +132,18 @@ async def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
     found = await records(url, tmp_path)
     assert found
     assert not any(one["ok"] for one in found)
+
+
+async def test_it_says_when_it_fell_behind(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+    async with served(hanging) as url:
+        pipe = asyncio.subprocess.PIPE
+        command = [sys.executable, str(CLIENT), "--url", url, "--rows", str(rows), "--seconds", "2"]
+        flags = ["--connections", "1", "--rate", "100", "--timeout", "1.5"]
+        process = await asyncio.create_subprocess_exec(*command, *flags, stdin=pipe, stdout=pipe, stderr=pipe)
+        _, complaint = await process.communicate()
+    assert b"fell behind" in complaint
 
 
 async def test_the_end_of_its_input_ends_it(tmp_path: Path) -> None:
