@@ -15,6 +15,7 @@ from modelroll_operator.api import ApiError
 from modelroll_operator.carry_out import Hands
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.observe import Observer, Snapshot
+from modelroll_operator.observed import Observed
 from modelroll_operator.plan import plan
 from modelroll_operator.report import report
 from modelroll_operator.status import StatusWriter
@@ -40,6 +41,7 @@ class Actor:
         self._dirty.set()
         self._closing_since: float | None = None
         self._last_said = ""
+        self._told: int | None = None  # the settled revision that no eligible version asks for, once that was said
 
     def mark(self) -> None:
         """Something about the Deployment changed."""
@@ -80,6 +82,7 @@ class Actor:
         """One turn; seconds to rest after it, or None when the Deployment is gone."""
         snapshot = await self._observer.snapshot(self.name)
         if snapshot is None:
+            self._metrics.unasked.remove(self.name)
             return None
         self._metrics.turns.inc()
         step = plan(snapshot.observed)
@@ -106,7 +109,18 @@ class Actor:
                 continue
             said = report(seen, version)
             wrote = await self._status.write(snapshot.versions[version.uid], said, seen.now) or wrote
+        await self._report_deployment(seen)
         return wrote
+
+    async def _report_deployment(self, seen: Observed) -> None:
+        why = liverule.unasked(seen)
+        self._metrics.unasked.labels(self.name).set(why is not None)
+        settled = None if seen.state is None else seen.state.settled
+        if why is None or settled is None:
+            self._told = None
+        elif self._told != settled.revision:
+            await self._status.tell_unasked(seen.deployment, settled.revision, why, seen.now)
+            self._told = settled.revision
 
     def _has_agreed(self) -> bool:
         now = time.monotonic()

@@ -74,3 +74,14 @@ def choose(observed: Observed) -> Choice:
     if best is None:
         return Choice(None)
     return Choice(None, blocked=True) if best.version in twice else Choice(best)
+
+
+def unasked(observed: Observed) -> str | None:
+    """Why what is settled stays although no ModelVersion that may be served asks for it; None where one does."""
+    choice = choose(observed)
+    if choice.live is not None or choice.blocked or observed.state is None or observed.state.settled is None:
+        return None
+    settled = observed.state.settled.content
+    stays = "what MODEL_PATH names" if settled.env else str(settled.version)
+    model = observed.deployment.model
+    return f"no ModelVersion of {model} may be served: all are withdrawn, gone or failed; {stays} stays"

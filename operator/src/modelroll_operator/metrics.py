@@ -20,3 +20,9 @@ class Metrics:
         self.leader = Gauge(
             "modelroll_operator_leader", "1 while this process holds the Lease.", registry=self.registry
         )
+        self.unasked = Gauge(
+            "modelroll_operator_no_eligible_version",
+            "1 while a Deployment serves what no eligible ModelVersion asks for.",
+            ("deployment",),
+            registry=self.registry,
+        )

@@ -6,7 +6,7 @@ ConfigMap.
 
 import hashlib
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -110,7 +110,7 @@ def _begin(seen: Observed, state: State, live: ModelVersion) -> steps.Step:
         previous=state.content,
         baseline=not live.allow_schema_change,
         phase="moving",
-        started=seen.now.astimezone(UTC).isoformat(timespec="seconds"),
+        started=_text(seen.now),
     )
     return steps.Save(State(settled=state.settled, memory=Memory(counter=revision, rollout=rollout)), "begin")
 
@@ -146,14 +146,19 @@ def _rolling(seen: Observed, state: State, rollout: Rollout, choice: liverule.Ch
     if choice.live is None or choice.live.content != rollout.to:
         return _abort(seen, state, rollout)
     live = choice.live
-    template = seen.deployment.template_target
-    if rollout.phase == "moving":
-        if _is_overdue(seen, rollout, live):
-            return _fail(seen, live, _overdue(live))
-        if template != rollout.annotation:
-            return steps.ApplyTemplate(rollout.annotation)
-        return steps.Save(_in_phase(state, rollout, "applied"), "applied")
-    if template != rollout.annotation:
+    if _is_held(seen, live) != (rollout.held is not None):
+        return _hold_or_go_on(seen, state, rollout)
+    if rollout.phase == "applied":
+        return _applied(seen, state, rollout, live)
+    if _is_overdue(seen, rollout, live):
+        return _fail(seen, live, _overdue(live))
+    if seen.deployment.template_target != rollout.annotation:
+        return steps.ApplyTemplate(rollout.annotation)
+    return steps.Save(_in_phase(state, rollout, "applied"), "applied")
+
+
+def _applied(seen: Observed, state: State, rollout: Rollout, live: ModelVersion) -> steps.Step:
+    if seen.deployment.template_target != rollout.annotation:
         sentence = "the pod template's annotation was changed by somebody else, as by kubectl rollout undo"
         return _fail(seen, live, Failure(rollout.revision, "TemplateChanged", sentence))
     failure = _failure(seen, rollout)
@@ -171,8 +176,11 @@ def _rolling(seen: Observed, state: State, rollout: Rollout, choice: liverule.Ch
 
 
 def _in_phase(state: State, rollout: Rollout, phase: str) -> State:
-    memory = Memory(counter=state.memory.counter, rollout=msgspec.structs.replace(rollout, phase=phase))
-    return State(settled=state.settled, memory=memory)
+    return _with(state, msgspec.structs.replace(rollout, phase=phase))
+
+
+def _with(state: State, rollout: Rollout) -> State:
+    return State(settled=state.settled, memory=Memory(counter=state.memory.counter, rollout=rollout))
 
 
 def _is_done(seen: Observed, rollout: Rollout) -> bool:
@@ -189,7 +197,7 @@ def _is_done(seen: Observed, rollout: Rollout) -> bool:
 
 def _failure(seen: Observed, rollout: Rollout) -> Failure | None:
     """What a pod says that ends the attempt now, before its deadline."""
-    waited = (seen.now - datetime.fromisoformat(rollout.started)).total_seconds()
+    waited = _seconds(rollout.started, seen.now)
     for pod in seen.pods:
         failure = None if pod.status is None else pod.status.failure
         if failure is None or failure.revision != rollout.revision or pod.terminating:
@@ -201,10 +209,27 @@ def _failure(seen: Observed, rollout: Rollout) -> Failure | None:
 
 
 def _is_overdue(seen: Observed, rollout: Rollout, live: ModelVersion) -> bool:
-    if seen.deployment.paused or live.paused or seen.deployment.desired == 0:
-        return False
-    waited = (seen.now - datetime.fromisoformat(rollout.started)).total_seconds()
-    return waited > live.progress_deadline
+    return rollout.held is None and _seconds(rollout.started, seen.now) > live.progress_deadline
+
+
+def _is_held(seen: Observed, live: ModelVersion) -> bool:
+    """Whether the deadline stands still: nobody can be late who may not, or cannot, go on."""
+    return seen.deployment.paused or live.paused or seen.deployment.desired == 0
+
+
+def _hold_or_go_on(seen: Observed, state: State, rollout: Rollout) -> steps.Step:
+    if rollout.held is None:
+        return steps.Save(_with(state, msgspec.structs.replace(rollout, held=_text(seen.now))), "hold")
+    started = datetime.fromisoformat(rollout.started) + timedelta(seconds=_seconds(rollout.held, seen.now))
+    return steps.Save(_with(state, msgspec.structs.replace(rollout, started=_text(started), held=None)), "go on")
+
+
+def _seconds(since: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(since)).total_seconds()
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _overdue(live: ModelVersion) -> Failure:
@@ -240,7 +265,9 @@ def _settling(seen: Observed, state: State, rollout: Rollout) -> steps.Step:
     moves = _move_stragglers(seen, state)
     if moves is not None:
         return moves
-    version = next((one for one in seen.versions if one.uid == rollout.uid and not one.deleting), None)
+    # A version that is no longer for this Deployment gets its status from nobody here: that is not waited for.
+    mine = (one for one in seen.versions if liverule.resolved(one, seen.siblings, seen.deployment.name))
+    version = next((one for one in mine if one.uid == rollout.uid and not one.deleting), None)
     if version is not None and version.content == rollout.to and not version.live:
         return steps.Wait("the ModelVersion's status does not say Live yet")
     return _close(seen, state)

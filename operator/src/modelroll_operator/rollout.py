@@ -31,7 +31,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         previous: The content that was settled when the rollout began.
         baseline: Whether new pods compare their schema with `previous`.
         phase: Which step is next.
-        started: When, by the API server's clock, RFC 3339.
+        started: When, by the API server's clock, RFC 3339; later by as long as its deadline stood still.
+        held: Since when the deadline stands still; None while it runs.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     baseline: bool = True
     phase: Phase
     started: str
+    held: str | None = None
 
     @property
     def annotation(self) -> str:

@@ -10,7 +10,7 @@ import structlog
 
 from modelroll_operator.api import MERGE, Api, ApiError, Json
 from modelroll_operator.observe import GROUP, PLURAL
-from modelroll_operator.observed import Attempt
+from modelroll_operator.observed import Attempt, Deployment
 from modelroll_operator.report import Condition, Report
 
 HISTORY = 10
@@ -55,7 +55,7 @@ class StatusWriter:
             return False
         await self._patch(item, after)
         for condition in news:
-            await self._tell(item, condition, now)
+            await self._tell_transition(item, condition, now)
         return True
 
     async def record(self, item: Json, attempt: Attempt, now: datetime) -> None:
@@ -74,21 +74,28 @@ class StatusWriter:
         path = self._api.group(GROUP, PLURAL, item["metadata"]["name"], "status")
         await self._api.call("PATCH", path, body, content_type=MERGE)
 
-    async def _tell(self, item: Json, condition: Condition, now: datetime) -> None:
+    async def tell_unasked(self, deployment: Deployment, revision: int, message: str, now: datetime) -> None:
+        """Say at a Deployment that nothing eligible asks for what it serves; once per settled revision."""
+        # Named by what it is about: an operator that starts again finds it told.
+        name = f"{deployment.name}.no-eligible-version.{deployment.uid[:8]}.{revision}"
+        about = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment.name, "uid": deployment.uid}
+        await self._tell(name, about, ("Warning", "NoEligibleVersion", message), now)
+
+    async def _tell_transition(self, item: Json, condition: Condition, now: datetime) -> None:
         metadata = item["metadata"]
+        name = f"{metadata['name']}.{secrets.token_hex(8)}"
+        about = {"apiVersion": GROUP, "kind": "ModelVersion", "name": metadata["name"], "uid": metadata["uid"]}
+        about["resourceVersion"] = metadata["resourceVersion"]
+        await self._tell(name, about, (_NEWS[condition.type], condition.reason, condition.message), now)
+
+    async def _tell(self, name: str, about: Json, said: tuple[str, str, str], now: datetime) -> None:
+        kind, reason, message = said
         event = {
-            "metadata": {"name": f"{metadata['name']}.{secrets.token_hex(8)}", "namespace": self._api.namespace},
-            "involvedObject": {
-                "apiVersion": GROUP,
-                "kind": "ModelVersion",
-                "name": metadata["name"],
-                "namespace": self._api.namespace,
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            },
-            "type": _NEWS[condition.type],
-            "reason": condition.reason,
-            "message": condition.message[:1024],
+            "metadata": {"name": name, "namespace": self._api.namespace},
+            "involvedObject": {"namespace": self._api.namespace, **about},
+            "type": kind,
+            "reason": reason,
+            "message": message[:1024],
             "source": {"component": "modelroll-operator"},
             "firstTimestamp": _text(now),
             "lastTimestamp": _text(now),
@@ -97,7 +104,8 @@ class StatusWriter:
         try:
             await self._api.call("POST", self._api.core("events"), event)
         except ApiError as error:  # an Event is news, not state: losing one must not hold a rollout up
-            _log.warning("event not written", name=metadata["name"], reason=condition.reason, error=str(error))
+            if error.status != 409:
+                _log.warning("event not written", name=name, reason=reason, error=str(error))
 
 
 def _is_news(condition: Condition, before: Json) -> bool:

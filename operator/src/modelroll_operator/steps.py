@@ -29,7 +29,8 @@ class Save:
 
     Attributes:
         state: What it shall hold.
-        why: One of the protocol's words: begin, applied, settle, abort, recover, outrank.
+        why: One of the protocol's words: begin, applied, hold, go on, settle, abort, recover,
+            outrank.
     """
 
     state: State
