@@ -56,15 +56,17 @@ def _roll_under_load() -> int:
     load_pod.start_pod(NAMESPACE, load_pod.rows())
     watch = legal.Watch(NAMESPACE, "churn", OLD)
     loads = [load_pod.Load(NAMESPACE, keep_alive=keep_alive) for keep_alive in (True, False)]
-    for load in loads:
-        load.wait_for_answers()
-    print("Load: two clients in the cluster, one with a connection for each request; each answer is checked.")
-    time.sleep(SECONDS)
-    seconds = _apply(NEW)
-    _type("kubectl", "--namespace", NAMESPACE, "get", "modelversions")
-    time.sleep(SECONDS)
-    records = [record for load in loads for record in load.stop()]
-    watch.close()
+    try:
+        for load in loads:
+            load.wait_for_answers()
+        print("Load: two clients in the cluster, one with a connection for each request; each answer is checked.")
+        time.sleep(SECONDS)
+        seconds = _apply(NEW)
+        _type("kubectl", "--namespace", NAMESPACE, "get", "modelversions")
+        time.sleep(SECONDS)
+    finally:
+        records = [record for load in loads for record in load.stop()]
+        watch.close()
     found = verdict.judge(records, watch.timeline)
     table.show(found, {NEW: seconds})
     return 1 if found.failed or found.illegal or set(found.by_version) != {OLD, NEW} else 0
