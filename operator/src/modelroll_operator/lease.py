@@ -17,6 +17,7 @@ DURATION = 15  # seconds after which a holder that did not renew is taken for go
 RENEW_EVERY = 4.0
 RENEW_WITHIN = 10.0  # seconds without a renewal after which the holder itself gives up: before anybody takes over
 TRY_EVERY = 1.0
+STAND_BY = 2.0  # seconds between two looks at somebody else's
 TIMEOUT = 3.0  # one call; shorter than RENEW_WITHIN, so that a hanging API server leaves time to try again
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ class Lease:
             if holder != said:
                 _log.info("standing by", name=self._name, holder=holder)
                 said = holder
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(STAND_BY)
 
     async def keep(self) -> None:
         """Renew until that fails for too long.
