@@ -1,0 +1,119 @@
+"""The conditions of a ModelVersion, for every way that one can stand."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelroll_operator import liverule, steps
+from modelroll_operator import target as targets
+from modelroll_operator.observed import Attempt, ModelVersion, Observed
+from modelroll_operator.plan import plan
+from modelroll_operator.report import Condition, report, unresolved
+from modelroll_operator.rollout import Phase, State
+from simulation import values
+
+OLD, NEW = values.model_version("1.0.0"), values.model_version("2.0.0")
+AT_REST = values.observed((OLD,), values.settled_at("1.0.0", 7), values.pods_serving(OLD.content, 7))
+
+
+def _rolling(phase: Phase) -> Observed:
+    seen = replace(AT_REST, versions=(OLD, NEW))
+    step = plan(seen)
+    assert isinstance(step, steps.Save)
+    assert step.state.rollout is not None
+    memory = msgspec.structs.replace(
+        step.state.memory, rollout=msgspec.structs.replace(step.state.rollout, phase=phase)
+    )
+    settled = targets.target(NEW.content, 8) if phase == "settled" else step.state.settled
+    return replace(seen, state=State(settled=settled, memory=memory))
+
+
+def _conditions(seen: Observed, version: ModelVersion) -> dict[str, Condition]:
+    return {one.type: one for one in report(seen, version).conditions}
+
+
+def _with(version: ModelVersion, **changes: Any) -> Observed:
+    return replace(AT_REST, versions=(OLD, replace(version, **changes)))
+
+
+def _failed(version: ModelVersion) -> ModelVersion:
+    key = liverule.key(version, AT_REST.deployment.template_hash)
+    return replace(version, attempt=Attempt(key, "Failed", "GoldenRowsDiffer", "row 3 (expected 1, found 0)"))
+
+
+CASES: dict[str, tuple[Observed, ModelVersion, str, str, str | None]] = {
+    "live": (AT_REST, OLD, "True", "Live", None),
+    "a higher one is live": (_rolling("settled"), OLD, "True", "Superseded", None),
+    "about to begin": (replace(AT_REST, versions=(OLD, NEW)), NEW, "False", "Pending", "Reconciling"),
+    "under way": (_rolling("applied"), NEW, "False", "Progressing", "Reconciling"),
+    "settled, not closed": (_rolling("settled"), NEW, "True", "Live", None),
+    "paused": (_with(NEW, paused=True), replace(NEW, paused=True), "False", "Paused", None),
+    "withdrawn": (_with(NEW, withdrawn=True), replace(NEW, withdrawn=True), "False", "Withdrawn", None),
+    "not built": (
+        _with(NEW, strategy="InPlace"),
+        replace(NEW, strategy="InPlace"),
+        "False",
+        "StrategyUnsupported",
+        "Stalled",
+    ),
+    "failed": (replace(AT_REST, versions=(OLD, _failed(NEW))), _failed(NEW), "False", "GoldenRowsDiffer", "Stalled"),
+    "twice": (replace(AT_REST, versions=(OLD, NEW, replace(NEW, uid="other"))), NEW, "False", "Conflict", "Conflict"),
+    "Deployment paused": (
+        replace(AT_REST, versions=(OLD, NEW), deployment=values.deployment(paused=True)),
+        NEW,
+        "False",
+        "DeploymentPaused",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "version", "ready", "reason", "beside"), CASES.values(), ids=CASES)
+def test_ready_says_where_a_version_stands(
+    seen: Observed, version: ModelVersion, ready: str, reason: str, beside: str | None
+) -> None:
+    conditions = _conditions(seen, version)
+    assert (conditions["Ready"].status, conditions["Ready"].reason) == (ready, reason)
+    present = conditions.keys() - {"Ready", "Live", "Verified", "RolledOut"}
+    assert present == (set() if beside is None else {beside}), "Reconciling, Stalled and Conflict only while true"
+    assert all(one.message and one.reason for one in conditions.values())
+
+
+def test_live_verified_and_rolled_out_are_what_pods_say() -> None:
+    conditions = _conditions(AT_REST, OLD)
+    assert [conditions[kind].status for kind in ("Live", "Verified", "RolledOut")] == ["True", "True", "True"]
+    pods = (*values.pods_serving(OLD.content, 7, 1), values.pod("astray", values.serving(NEW.content, 9)))
+    conditions = _conditions(replace(AT_REST, pods=pods), OLD)
+    assert [conditions[kind].status for kind in ("Live", "Verified", "RolledOut")] == ["True", "True", "False"]
+    conditions = _conditions(replace(AT_REST, pods=()), OLD)
+    assert [conditions[kind].status for kind in ("Live", "Verified", "RolledOut")] == ["True", "Unknown", "False"]
+
+
+def test_a_failed_version_carries_the_pods_own_words() -> None:
+    failed = _failed(NEW)
+    stalled = _conditions(replace(AT_REST, versions=(OLD, failed)), failed)["Stalled"]
+    assert stalled.message == "row 3 (expected 1, found 0)"
+    assert _conditions(replace(AT_REST, versions=(OLD, failed)), OLD)["Ready"].reason == "Live"
+
+
+def test_pods_are_counted() -> None:
+    pods = (*values.pods_serving(NEW.content, 8, 1), values.pod("old", values.serving(OLD.content, 7)))
+    said = report(replace(_rolling("applied"), pods=pods), NEW)
+    assert said.pods == {"desired": 2, "updated": 1, "ready": 2, "summary": "1/2"}
+
+
+@pytest.mark.parametrize(
+    ("version", "siblings", "reason"),
+    [
+        (NEW, (), "DeploymentNotFound"),
+        (NEW, ("a", "b"), "DeploymentAmbiguous"),
+        (replace(NEW, deployment="c"), ("a", "b"), "DeploymentNotFound"),
+    ],
+    ids=["none", "several", "none of that name"],
+)
+def test_a_version_for_no_deployment_is_stalled(version: ModelVersion, siblings: tuple[str, ...], reason: str) -> None:
+    conditions = {one.type: one for one in unresolved(version, siblings).conditions}
+    assert (conditions["Stalled"].status, conditions["Stalled"].reason) == ("True", reason)
+    assert conditions["Ready"].status == "False"
