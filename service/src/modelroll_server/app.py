@@ -8,6 +8,7 @@ import contextlib
 import math
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from modelroll_server.telemetry.metrics import Metrics
 
 KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
 BACKLOG = 2048
+LEFT_EVERY = 0.1  # seconds between two looks at whether all clients have left
 ON_THE_WIRE = 0.25  # seconds that a request which was sent before the delay ended may still be on its way
 
 _log = structlog.get_logger(__name__)
@@ -95,7 +97,7 @@ class App:
         ):
             self._handle_signals()
             self._registry.see(await self._source.read())
-            inference = _listener(self._inference_app, settings.shutdown_timeout)
+            inference = _listener(self._inference_app, settings.shutdown_timeout / 2)
             management = _listener(self._management_app, 1)
             serving = asyncio.create_task(inference.serve([inference_socket]))
             managing = asyncio.create_task(management.serve([management_socket]))
@@ -124,10 +126,22 @@ class App:
         self._watcher.close()
         await self._pause(self._settings.drain_delay)
         inference.stop_accepting()
-        await self._pause(ON_THE_WIRE if self._settings.drain_delay else 0)
+        if self._settings.drain_delay:
+            await self._until_left(inference)
         inference.should_exit = True
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await watching
+
+    async def _until_left(self, inference: _Listener) -> None:
+        """Leave idle connections to their clients for a while.
+
+        Whoever closes one may close it under the first byte of a request. A client that asks on it is told to close it,
+        and pools drop what they do not use; what is left after half the shutdown timeout is closed after all.
+        """
+        await self._pause(ON_THE_WIRE)
+        deadline = time.monotonic() + self._settings.shutdown_timeout / 2
+        while inference.server_state.connections and time.monotonic() < deadline and not self._interrupted.is_set():
+            await self._pause(LEFT_EVERY)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

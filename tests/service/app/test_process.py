@@ -64,7 +64,7 @@ async def test_nobody_who_asks_before_the_drain_delay_ends_is_failed(
     tmp_path: Path, mount: Path, row: dict[str, Any], expected: Expected
 ) -> None:
     delay = 2.0
-    settings = environment(mount, DRAIN_DELAY=str(delay))
+    settings = environment(mount, DRAIN_DELAY=str(delay), SHUTDOWN_TIMEOUT="4")
     with server_process.serving(tmp_path / "log", environment=settings) as server:
         await asyncio.to_thread(server.wait_for_live, "1.2.0")
         with socket.create_connection(("127.0.0.1", server.port)) as idle:
@@ -81,6 +81,29 @@ async def test_nobody_who_asks_before_the_drain_delay_ends_is_failed(
         assert ended - began >= delay
         assert sum(load.answers.values()) > 100
         assert [text for asked, text in load.wrong if asked < began + delay] == []
+
+
+def test_a_connection_that_idled_through_the_drain_delay_still_gets_its_answer(
+    tmp_path: Path, mount: Path, row: dict[str, Any]
+) -> None:
+    delay = 0.5
+    settings = environment(mount, DRAIN_DELAY=str(delay))
+    with server_process.serving(tmp_path / "log", environment=settings) as server, httpx.Client() as client:
+        server.wait_for_live("1.2.0")
+        assert client.post(f"{server.url}/predict", json=row).status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for(lambda: True if _is_refused(server.port) else None)  # the delay is over
+        answer = client.post(f"{server.url}/predict", json=row)
+        assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+        assert server.process.wait(10) == 0
+
+
+def _is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_a_load_that_takes_the_process_down_is_not_tried_a_second_time(tmp_path: Path, mount: Path) -> None:
