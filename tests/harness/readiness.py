@@ -89,10 +89,14 @@ def _below(samples: list[Sample], taken: set[str], floor: int) -> Iterator[str]:
     reached = False
     for sample in samples:
         missing |= (before - sample.ready) & taken
+        arrived = sample.ready - before
         before = sample.ready
         if len(sample.ready) >= floor:
-            # Whatever was taken has been replaced.
-            reached, missing = True, set()
+            reached = True
+            # Only a pod that came after the loss replaces what was taken: with a pod to spare, who rolls may have given
+            # one up before hearing of the loss.
+            if arrived:
+                missing = set()
         elif reached and len(sample.ready) + len(missing) < floor:
             moment = time.strftime("%H:%M:%S", time.localtime(sample.at))
             yield f"{moment}: {len(sample.ready)} ready, {sorted(sample.ready)}"

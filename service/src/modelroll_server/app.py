@@ -6,6 +6,7 @@ Owns construction, signals and the drain. Only this module and `cli` see the set
 import asyncio
 import contextlib
 import math
+import select
 import signal
 import socket
 import time
@@ -35,7 +36,7 @@ from modelroll_server.telemetry.metrics import Metrics
 KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
 BACKLOG = 2048
 LEFT_EVERY = 0.1  # seconds between two looks at whether all clients have left
-ON_THE_WIRE = 0.25  # seconds that a request which was sent before the delay ended may still be on its way
+ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +53,17 @@ class _Listener(uvicorn.Server):
         """Leave the signals to `App`: uvicorn would close idle connections at once."""
         yield
 
-    def stop_accepting(self) -> None:
-        """Refuse new connections; those that are open stay."""
+    async def stop_accepting(self, listening: socket.socket) -> None:
+        """Refuse new connections; those that are open stay, and those that wait to be accepted are.
+
+        The kernel resets what waits when its listener is closed. The loop accepts one connection a turn.
+        """
+        waiting = select.poll()
+        waiting.register(listening, select.POLLIN)
+        for _ in range(BACKLOG):
+            if not waiting.poll(0):
+                break
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
 
@@ -112,20 +122,22 @@ class App:
             # Any of these ends before the signal only by a fault, which must not leave half a server behind.
             await asyncio.wait({leaving, serving, managing, watching}, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
-            await self._drain(inference, watching)
+            await self._drain(inference, inference_socket, watching)
             await serving
             management.should_exit = True
             await managing
             if not watching.cancelled():
                 watching.result()
 
-    async def _drain(self, inference: _Listener, watching: asyncio.Task[None]) -> None:
+    async def _drain(self, inference: _Listener, listening: socket.socket, watching: asyncio.Task[None]) -> None:
         self._lifecycle.draining = self._registry.draining = True
         _log.info("draining", seconds=self._settings.drain_delay)
         watching.cancel()
         self._watcher.close()
         await self._pause(self._settings.drain_delay)
-        inference.stop_accepting()
+        if self._settings.drain_delay:
+            await self._pause(ON_THE_WIRE)
+        await inference.stop_accepting(listening)
         if self._settings.drain_delay:
             await self._until_left(inference)
         inference.should_exit = True
@@ -138,7 +150,6 @@ class App:
         Whoever closes one may close it under the first byte of a request. A client that asks on it is told to close it,
         and pools drop what they do not use; what is left after half the shutdown timeout is closed after all.
         """
-        await self._pause(ON_THE_WIRE)
         deadline = time.monotonic() + self._settings.shutdown_timeout / 2
         while inference.server_state.connections and time.monotonic() < deadline and not self._interrupted.is_set():
             await self._pause(LEFT_EVERY)
