@@ -195,6 +195,11 @@ def test_what_a_push_may_still_mend_gets_some_time(reason: str) -> None:
     seen = _rolling("applied", (*values.pods_serving(OLD, 7), _refusing(reason)))
     assert isinstance(plan(_later(seen, ARTIFACT_GRACE)), steps.Wait)
     assert isinstance(plan(_later(seen, ARTIFACT_GRACE + 1)), steps.RecordFailure)
+    # A pod that was made late in the rollout, on a node that does not see the volume's last write yet.
+    late = replace(_refusing(reason), created=values.NOW + timedelta(seconds=60))
+    seen = _rolling("applied", (*values.pods_serving(NEW, 8), late), available=1)
+    assert isinstance(plan(_later(seen, 60 + ARTIFACT_GRACE)), steps.Wait)
+    assert isinstance(plan(_later(seen, 60 + ARTIFACT_GRACE + 1)), steps.RecordFailure)
 
 
 @pytest.mark.parametrize(

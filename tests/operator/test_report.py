@@ -8,7 +8,7 @@ import pytest
 
 from modelroll_operator import liverule, steps
 from modelroll_operator import target as targets
-from modelroll_operator.observed import Attempt, ModelVersion, Observed
+from modelroll_operator.observed import Attempt, Failure, ModelVersion, Observed, PodStatus
 from modelroll_operator.plan import plan
 from modelroll_operator.report import Condition, report, unresolved
 from modelroll_operator.rollout import Phase, State
@@ -96,6 +96,27 @@ def test_a_failed_version_carries_the_pods_own_words() -> None:
     stalled = _conditions(replace(AT_REST, versions=(OLD, failed)), failed)["Stalled"]
     assert stalled.message == "row 3 (expected 1, found 0)"
     assert _conditions(replace(AT_REST, versions=(OLD, failed)), OLD)["Ready"].reason == "Live"
+
+
+def test_what_keeps_pods_from_serving_is_named() -> None:
+    refusing = Failure(8, "ArtifactMissing", "nothing is at churn/2.0.0")
+    old = values.pod("b-old", values.serving(OLD.content, 7))
+    new = values.pod("c-new", PodStatus(None, False, 0, 8, refusing), ready=False)
+    nowhere = values.pod("d-new", None, ready=False, hindrance="Unschedulable: 0/1 nodes are available")
+    leaving = replace(nowhere, name="a-leaving", terminating=True)
+
+    seen = replace(_rolling("applied"), pods=(leaving, old, new, nowhere))
+    named = "c-new: ArtifactMissing: nothing is at churn/2.0.0"
+    assert _conditions(seen, NEW)["Ready"].message == f"pods are moving to 2.0.0; {named}"
+    seen = replace(_rolling("applied"), pods=(leaving, old, nowhere))
+    assert _conditions(seen, NEW)["Reconciling"].message.endswith("; d-new: Unschedulable: 0/1 nodes are available")
+    assert _conditions(seen, OLD)["RolledOut"].message.endswith("; d-new: Unschedulable: 0/1 nodes are available")
+    # Settled, but one that was to follow refuses: it serves the old one still, and the rollout stays open for it.
+    straggler = values.pod("e", values.serving(OLD.content, 7, failure=refusing))
+    seen = replace(_rolling("settled"), pods=(*values.pods_serving(NEW.content, 8, 1), straggler))
+    assert _conditions(seen, NEW)["RolledOut"].message == (
+        "1 of 2 pods serve it; e: ArtifactMissing: nothing is at churn/2.0.0"
+    )
 
 
 def test_pods_are_counted() -> None:

@@ -138,7 +138,7 @@ class Cluster:
             pods = [pod for pod in self.active if self._owners[pod.name] is one]
             if len(pods) < one.replicas:
                 self._born += 1
-                pod = SimulatedPod(f"pod-{self._born}", one.target)
+                pod = SimulatedPod(f"pod-{self._born}", one.target, self.now)
                 self._owners[pod.name] = one
                 self.pods.append(pod)
                 return True
@@ -261,10 +261,12 @@ def _seen(pod: SimulatedPod) -> Pod:
     return Pod(
         name=pod.name,
         uid=pod.name,
+        created=pod.created,
         ready=pod.ready,
         terminating=pod.gone_by is not None,
         gone_by=pod.gone_by,
         target=pod.target,
         move=pod.move,
+        hindrance=None,
         status=pod.status(),
     )

@@ -5,13 +5,14 @@ Owns one pod's life. Knows nothing of the operator.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from modelroll_operator import observed
 from modelroll_operator.target import Content
 from modelroll_server.registry import target as targets
 
 GRACE = timedelta(seconds=45)
+BORN = datetime(2026, 1, 1, tzinfo=UTC)
 HANGS = "hangs"  # instead of a reason: the load never ends
 MODEL_PATH = targets.Content(version="0.0.1", path="/models/default", env=True)
 
@@ -23,6 +24,7 @@ class SimulatedPod:
     Attributes:
         name: Its name.
         target: Its annotation, which came from the template.
+        created: When it was made; an API server that is asked knows better.
         move: Its annotation that the operator wrote.
         live: What it serves.
         loading: What it loads.
@@ -34,6 +36,7 @@ class SimulatedPod:
 
     name: str
     target: str | None
+    created: datetime = BORN
     move: str | None = None
     live: targets.Live | None = None
     loading: targets.Target | None = None

@@ -81,11 +81,13 @@ def pod(name: str, status: PodStatus | None, **changes: Any) -> Pod:
     values: dict[str, Any] = {
         "name": name,
         "uid": f"uid-{name}",
+        "created": NOW,
         "ready": True,
         "terminating": False,
         "gone_by": None,
         "target": None,
         "move": None,
+        "hindrance": None,
         "status": status,
     }
     return Pod(**(values | changes))

@@ -170,13 +170,27 @@ def _pod(item: Json, status: PodStatus | None) -> Pod:
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
         ready=is_ready(item),
         terminating=deleted is not None,
         gone_by=None if deleted is None else datetime.fromisoformat(deleted),
         target=_annotation(metadata, targets.TARGET_ANNOTATION),
         move=_annotation(metadata, targets.MOVE_ANNOTATION),
+        hindrance=hindrance(item["status"]),
         status=status,
     )
+
+
+def hindrance(status: Json) -> str | None:
+    """Why a pod of this status does not run: it has no node, or its container waits for what is no matter of course."""
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"
+    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        reason = container.get("state", {}).get("waiting", {}).get("reason")
+        if reason not in {None, "ContainerCreating", "PodInitializing"}:
+            return f"{container['name']} is in {reason}"
+    return None
 
 
 def model_version(item: Json) -> ModelVersion:

@@ -58,21 +58,25 @@ class Pod:
     """One pod of the Deployment.
 
     Attributes:
+        created: When it was made, by the API server's clock.
         ready: Whether it gets requests.
         terminating: Whether it is leaving.
         gone_by: When its grace period is over, for a pod that is leaving.
         target: Its annotation, from the template.
         move: Its annotation, from the operator.
+        hindrance: What Kubernetes says keeps its container from running, if anything does.
         status: What it says; None while that is not known.
     """
 
     name: str
     uid: str
+    created: datetime
     ready: bool
     terminating: bool
     gone_by: datetime | None
     target: str | None
     move: str | None
+    hindrance: str | None
     status: PodStatus | None
 
     def serves(self, content: Content) -> bool:
@@ -170,6 +174,17 @@ class Observed:
     pods: tuple[Pod, ...]
     past_targets: tuple[str, ...]
     versions: tuple[ModelVersion, ...]
+
+    def trouble(self, content: Content) -> str:
+        """What keeps the first of the pods that ought to serve `content` from it; empty when none says."""
+        for pod in sorted(self.pods, key=lambda pod: pod.name):
+            if pod.terminating or (pod.ready and pod.serves(content)):
+                continue
+            if pod.hindrance is not None:
+                return f"{pod.name}: {pod.hindrance}"
+            if pod.status is not None and pod.status.failure is not None:
+                return f"{pod.name}: {pod.status.failure.reason}: {pod.status.failure.message}"
+        return ""
 
     @property
     def serving(self) -> tuple[Pod, ...]:

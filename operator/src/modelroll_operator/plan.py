@@ -151,7 +151,7 @@ def _rolling(seen: Observed, state: State, rollout: Rollout, choice: liverule.Ch
     if rollout.phase == "applied":
         return _applied(seen, state, rollout, live)
     if _is_overdue(seen, rollout, live):
-        return _fail(seen, live, _overdue(live))
+        return _fail(seen, live, _overdue(seen, live))
     if seen.deployment.template_target != rollout.annotation:
         return steps.ApplyTemplate(rollout.annotation)
     return steps.Save(_in_phase(state, rollout, "applied"), "applied")
@@ -169,7 +169,7 @@ def _applied(seen: Observed, state: State, rollout: Rollout, live: ModelVersion)
         memory = _in_phase(state, rollout, "settled").memory
         return steps.Save(State(settled=settled, memory=memory), "settle")
     if _is_overdue(seen, rollout, live):
-        return _fail(seen, live, _overdue(live))
+        return _fail(seen, live, _overdue(seen, live))
     if seen.deployment.desired == 0:
         return steps.Wait("the Deployment is scaled to nothing; a pod must check the version first")
     return steps.Wait("pods are being replaced")
@@ -197,11 +197,12 @@ def _is_done(seen: Observed, rollout: Rollout) -> bool:
 
 def _failure(seen: Observed, rollout: Rollout) -> Failure | None:
     """What a pod says that ends the attempt now, before its deadline."""
-    waited = _seconds(rollout.started, seen.now)
     for pod in seen.pods:
         failure = None if pod.status is None else pod.status.failure
         if failure is None or failure.revision != rollout.revision or pod.terminating:
             continue
+        # From the pod's birth on: a volume may show one node later what another has seen for long.
+        waited = min(_seconds(rollout.started, seen.now), (seen.now - pod.created).total_seconds())
         passing = failure.reason in observed.PASSING_REASONS
         if failure.reason in observed.FINAL_REASONS or (passing and waited > ARTIFACT_GRACE):
             return failure
@@ -232,8 +233,9 @@ def _text(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _overdue(live: ModelVersion) -> Failure:
-    sentence = f"not every pod served it within {live.progress_deadline} s"
+def _overdue(seen: Observed, live: ModelVersion) -> Failure:
+    trouble = seen.trouble(live.content)
+    sentence = f"not every pod served it within {live.progress_deadline} s" + (f"; {trouble}" if trouble else "")
     return Failure(0, "ProgressDeadlineExceeded", sentence)
 
 

@@ -69,9 +69,7 @@ def report(seen: Observed, version: ModelVersion) -> Report:
             "Live", _word(is_settled), "Live" if is_settled else stand.reason, _live_message(seen, live=is_settled)
         ),
         Condition("Verified", *_verified(stand, verified=verified)),
-        Condition(
-            "RolledOut", _word(rolled_out), stand.reason, f"{len(serving)} of {seen.deployment.desired} pods serve it"
-        ),
+        Condition("RolledOut", _word(rolled_out), stand.reason, _counted(seen, version, len(serving), state)),
     ]
     if stand.beside is not None:
         conditions.append(Condition(stand.beside, "True", stand.reason, stand.message))
@@ -125,7 +123,9 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
     if live:
         return _State("True", "Live", f"every new pod serves {version.version}")
     if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
-        return _State("False", "Progressing", f"pods are moving to {version.version}", "Reconciling")
+        trouble = seen.trouble(version.content)
+        sentence = f"pods are moving to {version.version}" + (f"; {trouble}" if trouble else "")
+        return _State("False", "Progressing", sentence, "Reconciling")
     if choice.live is not None and choice.live.uid == version.uid:
         return _waiting(seen, version)
     return _superseded(choice, version)
@@ -152,6 +152,12 @@ def _verified(stand: _State, *, verified: bool) -> tuple[str, str, str]:
     if stand.beside == "Stalled":
         return "False", stand.reason, stand.message
     return "Unknown", stand.reason, "no pod serves it at the moment"
+
+
+def _counted(seen: Observed, version: ModelVersion, serving: int, state: State) -> str:
+    sentence = f"{serving} of {seen.deployment.desired} pods serve it"
+    trouble = seen.trouble(version.content) if state.content == version.content else ""
+    return f"{sentence}; {trouble}" if trouble else sentence
 
 
 def _live_message(seen: Observed, *, live: bool) -> str:

@@ -1,0 +1,31 @@
+"""What is read out of Kubernetes' own words on a pod."""
+
+from typing import Any
+
+import pytest
+
+from modelroll_operator.observe import hindrance
+
+
+def _waiting(reason: str) -> dict[str, Any]:
+    return {"name": "server", "state": {"waiting": {"reason": reason, "message": "back-off 10s"}}}
+
+
+NOWHERE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, None),
+        ({"conditions": None, "containerStatuses": None}, None),
+        ({"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]}, None),
+        ({"conditions": [NOWHERE]}, "Unschedulable: 0/1 nodes are available"),
+        ({"containerStatuses": [_waiting("ContainerCreating")]}, None),
+        ({"containerStatuses": [_waiting("ImagePullBackOff")]}, "server is in ImagePullBackOff"),
+        ({"initContainerStatuses": [_waiting("CrashLoopBackOff")]}, "server is in CrashLoopBackOff"),
+        ({"containerStatuses": [{"name": "server", "state": {"running": {}}}]}, None),
+    ],
+)
+def test_what_keeps_a_pod_from_running(status: dict[str, Any], expected: str | None) -> None:
+    assert hindrance(status) == expected
