@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from checker import legal, table, verdict
@@ -56,7 +57,10 @@ def _roll_under_load() -> int:
     load_pod.start_pod(NAMESPACE, load_pod.rows())
     watch = legal.Watch(NAMESPACE, "churn", OLD)
     loads = [load_pod.Load(NAMESPACE, keep_alive=keep_alive) for keep_alive in (True, False)]
-    try:
+    with ExitStack() as running:
+        running.callback(watch.close)
+        for load in loads:
+            running.callback(load.stop)
         for load in loads:
             load.wait_for_answers()
         print("Load: two clients in the cluster, one with a connection for each request; each answer is checked.")
@@ -64,10 +68,7 @@ def _roll_under_load() -> int:
         seconds = _apply(NEW)
         _type("kubectl", "--namespace", NAMESPACE, "get", "modelversions")
         time.sleep(SECONDS)
-    finally:
-        records = [record for load in loads for record in load.stop()]
-        watch.close()
-    found = verdict.judge(records, watch.timeline)
+    found = verdict.judge([record for load in loads for record in load.records], watch.timeline)
     table.show(found, {NEW: seconds})
     return 1 if found.failed or found.illegal or set(found.by_version) != {OLD, NEW} else 0
 

@@ -20,6 +20,7 @@ class Verdict:
         failed: Those with no answer, with a status other than 200, or with a wrong answer.
         illegal: Those that a version answered which was not legal at any instant between start and end.
         by_version: How many each version answered.
+        digests: Every digest that each version answered under.
         p50: Milliseconds; of those that were answered.
         p99: The same.
     """
@@ -28,6 +29,7 @@ class Verdict:
     failed: tuple[Record, ...]
     illegal: tuple[Record, ...]
     by_version: dict[str, int]
+    digests: dict[str, frozenset[str]]
     p50: float
     p99: float
 
@@ -49,6 +51,10 @@ def judge(records: Iterable[Record], timeline: Timeline) -> Verdict:
             one for one in answered if one["version"] not in legal_within(timeline, one["start"], one["end"])
         ),
         by_version=dict(sorted(Counter(one["version"] for one in answered).items())),
+        digests={
+            version: frozenset(one["digest"] for one in answered if one["version"] == version)
+            for version in sorted({one["version"] for one in answered})
+        },
         p50=percentile(times, 50),
         p99=percentile(times, 99),
     )

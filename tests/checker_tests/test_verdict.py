@@ -12,8 +12,11 @@ OLD, NEW = frozenset({"1.2.0"}), frozenset({"2.0.0"})
 TIMELINE = [(0.0, OLD), (10.0, OLD | NEW), (20.0, NEW)]
 
 
-def record(version: str | None, start: float, end: float, error: str | None = None) -> dict[str, Any]:
-    return {"version": version, "start": start, "end": end, "ms": 1.0, "ok": error is None, "error": error}
+def record(
+    version: str | None, start: float, end: float, error: str | None = None, digest: str = "sha256:a"
+) -> dict[str, Any]:
+    times = {"start": start, "end": end, "ms": 1.0}
+    return {"version": version, "digest": digest, "ok": error is None, "error": error, **times}
 
 
 def test_a_version_is_legal_when_it_was_so_at_some_instant_of_the_request() -> None:
@@ -33,6 +36,11 @@ def test_a_failure_is_counted_and_is_nobodys_answer() -> None:
     found = verdict.judge([failed, record("1.2.0", 1, 2)], TIMELINE)
     assert found.failed == (failed,)
     assert found.by_version == {"1.2.0": 1}
+
+
+def test_every_digest_that_a_version_answered_under_is_named() -> None:
+    found = verdict.judge([record("1.2.0", 1, 2), record("1.2.0", 1, 2, digest="sha256:b")], TIMELINE)
+    assert found.digests == {"1.2.0": frozenset({"sha256:a", "sha256:b"})}
 
 
 def test_nothing_sent_is_no_good_number() -> None:

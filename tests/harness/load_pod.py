@@ -82,6 +82,8 @@ class Load:
             flag,
         ]
         self.records: list[Record] = []
+        """What came of every request, once it was stopped."""
+        self._lines: list[str] = []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -89,9 +91,9 @@ class Load:
     def wait_for_answers(self, count: int = 20) -> None:
         """Wait until it got that many."""
         deadline = time.monotonic() + 60
-        while len(self.records) < count:
+        while len(self._lines) < count:
             assert self._process.poll() is None, "the client ended by itself"
-            assert time.monotonic() < deadline, f"{len(self.records)} of {count} answers within a minute"
+            assert time.monotonic() < deadline, f"{len(self._lines)} of {count} answers within a minute"
             time.sleep(0.1)
 
     def stop(self) -> list[Record]:
@@ -106,9 +108,9 @@ class Load:
         assert self._process.wait(30) == 0, "the client failed"
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self.records = [json.loads(line) for line in self._lines]
         return self.records
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.records.append(json.loads(line))
+        self._lines.extend(self._process.stdout)

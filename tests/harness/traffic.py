@@ -7,14 +7,18 @@ legal, the record of which pods were Ready.
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import yaml
 
 from checker.legal import Watch
-from checker.verdict import Record, Verdict, judge
+from checker.verdict import Verdict, judge
 from harness.cluster import Namespace
 from harness.load_pod import POD, Load, rows, start_pod
 from harness.readiness import Readiness
 from harness.release import NAME, SERVERS
 
+SAMPLES = Path(__file__).parents[2] / "k8s" / "samples"
 RATE = 20
 CUSTOMERS = 500
 
@@ -36,20 +40,27 @@ class Traffic:
             stack.callback(watch.close)
             stack.enter_context(self.readiness)
             loads = [Load(self._namespace.name, keep_alive=keep, rate=self._rate) for keep in (True, False)]
-            try:
+            with ExitStack() as running:
+                for load in loads:
+                    running.callback(load.stop)
                 for load in loads:
                     load.wait_for_answers()
                 yield
-            finally:
-                records: list[Record] = [record for load in loads for record in load.stop()]
-            self.verdict = judge(records, watch.timeline)
+            self.verdict = judge([record for load in loads for record in load.records], watch.timeline)
 
     def assert_flawless(self, pods: int = 3) -> None:
         """Nothing failed, nothing was wrong or answered by a version that was not legal, no ready pod was lost."""
         assert self.verdict.requests > 0
         assert self.verdict.failed == ()
         assert self.verdict.illegal == ()
+        assert self.verdict.digests.items() <= packed_digests().items()
         assert self.readiness.below(pods) == []
+
+
+def packed_digests() -> dict[str, frozenset[str]]:
+    """What the samples say that each version's bytes hash to."""
+    samples = [yaml.safe_load(path.read_text())["spec"] for path in SAMPLES.glob("churn-*.yaml")]
+    return {spec["version"]: frozenset({spec["digest"]}) for spec in samples}
 
 
 @contextmanager
