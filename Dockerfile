@@ -28,14 +28,17 @@ COPY pyproject.toml uv.lock ./
 COPY service/pyproject.toml service/pyproject.toml
 COPY operator/pyproject.toml operator/pyproject.toml
 
+# With pip, so that an image made FROM this one can add what its models need: USER root, RUN pip install ….
 FROM build AS server-dependencies
+ARG PIP_VERSION=26.3
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-install-workspace
+    uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-install-workspace \
+    && uv pip install --quiet --python /opt/venv/bin/python "pip==${PIP_VERSION}"
 
 FROM server-dependencies AS build-server
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/uv \
-    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-editable \
+    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --no-editable --inexact \
     && cd / && find opt/venv -newer /own -not -type d -print0 | tar -c --null -T - | tar -x -C /own
 
 FROM build AS operator-dependencies

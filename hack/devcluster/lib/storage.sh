@@ -6,7 +6,12 @@ volume() { # claim, [namespace]
   [ -n "$claim" ] || die "usage: devcluster volume NAME [NAMESPACE]"
   local name=$namespace-$claim directory
   directory=$RUN/volumes/$name
-  if admin -n "$namespace" get pvc "$claim" >/dev/null 2>&1; then return; fi
+  local phase
+  phase=$(admin -n "$namespace" get pvc "$claim" --ignore-not-found --output=jsonpath='{.status.phase}')
+  case $phase in
+    Bound) return ;;
+    Pending) die "the claim $claim of $namespace is there, and no volume fits it; delete it, and this makes one that does" ;;
+  esac
   # What an earlier claim of that name left behind: a released volume never binds again.
   admin delete pv "$name" --ignore-not-found >/dev/null
   rm -rf "$directory"

@@ -108,7 +108,8 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
     choice = liverule.choose(seen)
     rollout = state.rollout
     if version.withdrawn:
-        sentence = "taken out by spec.withdrawn" + ("; still served, no other version can be" if live else "")
+        kept = f"; still served: apply a ModelVersion of {version.model} for the version to go back to"
+        sentence = "taken out by spec.withdrawn" + (kept if live else "")
         return _State("False", "Withdrawn", sentence)
     if version.strategy not in liverule.STRATEGIES:
         sentence = f"this operator rolls by {', '.join(sorted(liverule.STRATEGIES))}, not yet by {version.strategy}"

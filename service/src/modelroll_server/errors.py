@@ -62,9 +62,8 @@ class InvalidFields(RequestError):
 
     def __init__(self, errors: Sequence[InvalidField]) -> None:
         self.errors = tuple(errors[: self.SHOWN])
-        names = ", ".join(str(error.field) for error in self.errors)
-        more = "" if len(errors) <= self.SHOWN else " and more"
-        super().__init__(f"{names}{more}: {self.errors[0].message}", field=self.errors[0].field)
+        more = "" if len(errors) <= self.SHOWN else "; and more"
+        super().__init__("; ".join(error.message for error in self.errors) + more, field=self.errors[0].field)
 
 
 class NotFound(RequestError):

@@ -207,9 +207,10 @@ def test_a_missing_artifact_is_waited_for(tmp_path: Path, mount: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["churn", "--port", "http"], 2, "PORT is 'http'"),
+        ([".", "--port", "http"], 2, "PORT is 'http'"),
         ([], 2, "MODEL_PATH is not set"),
-        (["churn", "--port", "{taken}"], 1, "cannot listen on port {taken} of 127.0.0.1: Address already in use"),
+        (["models/chrun"], 2, "Path 'models/chrun' does not exist"),
+        ([".", "--port", "{taken}"], 1, "cannot listen on port {taken} of 127.0.0.1: Address already in use"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(arguments: list[str], code: int, sentence: str) -> None:

@@ -15,8 +15,8 @@ import server_process
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server_process.ServerProcess]:
     """A server whose model is not there: requests are judged all the same."""
     directory = tmp_path_factory.mktemp("wire")
-    environment = {"LOG_REQUESTS": "true", "MODEL_ROOT": str(directory)}
-    with server_process.serving(directory / "log", str(directory / "nothing"), environment=environment) as found:
+    environment = {"LOG_REQUESTS": "true", "MODEL_ROOT": str(directory), "MODEL_PATH": "nothing"}
+    with server_process.serving(directory / "log", environment=environment) as found:
         yield found
 
 

@@ -92,7 +92,7 @@ def test_every_complete_version_goes_and_what_to_do_next_is_printed(cluster: Clu
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (cluster.volume / "churn").iterdir()) == ["1.2.0", "2.0.0"]
     assert "helm install churn charts/modelroll --set persistence.existingClaim=models" in result.output
-    assert "kind: ModelVersion" in result.output
+    assert result.output.count("kind: ModelVersion") == 2, "what is served now needs one too, to be gone back to"
     assert cluster.deleted()
 
 
@@ -166,6 +166,15 @@ def test_a_pod_that_cannot_be_scheduled_is_given_up_in_time_with_its_events(clus
     assert "did not start within 0 s" in result.output
     assert "FailedScheduling: 0/1 nodes are available" in result.output
     assert cluster.deleted()
+
+
+def test_what_keeps_the_pod_from_starting_is_told_while_it_waits(cluster: Cluster) -> None:
+    cluster.told["get pod"] = {"status": {"phase": "Pending"}}
+    cluster.told["get events"] = {"items": [{"reason": "FailedScheduling", "message": "0/1 nodes are available"}]}
+    result = cluster.push("--timeout", "4")
+    lines = [line for line in result.output.splitlines() if line.startswith("waiting for the pod modelroll-push-")]
+    assert len(lines) == 1, "each once"
+    assert lines[0].endswith(": FailedScheduling: 0/1 nodes are available")
 
 
 def test_a_pod_that_admission_refuses_is_told_in_its_own_words(cluster: Cluster) -> None:

@@ -164,6 +164,7 @@ def test_an_empty_file_says_nothing(data: bytes) -> None:
         b'{"revision":-1,"path":"a"}',
         b'{"revision":"1","path":"a"}',
         b'{"revision":1,"path":"/a"}',
+        b'{"revision":9007199254740993,"path":"a"}',
         b'{"revision":1,"path":"a/../b"}',
         b"\xff",
         b"[" * 100_000,

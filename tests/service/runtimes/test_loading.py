@@ -1,5 +1,7 @@
 """Loading: what a bare file tells, what is refused before code runs, and what is said about it."""
 
+import importlib.metadata
+import io
 import pickle
 import shutil
 import subprocess
@@ -22,7 +24,7 @@ from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.errors import LoadFailed, ModuleMissing, PolicyRefused, TrainedWithOther
-from modelroll_server.runtimes import gates
+from modelroll_server.runtimes import gates, scikit
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.runtimes.loading import load
 from modelroll_server.schema import Schema
@@ -92,6 +94,28 @@ def test_another_minor_of_scikit_learn_is_refused_with_both_versions(tmp_path: P
     with pytest.raises(TrainedWithOther) as caught:
         load_any(artifact_with(tmp_path / "m", **{"scikit-learn": "1.2.9"}))
     assert caught.value.expected == "1.2.9"
+
+
+def written_with(version: str) -> bytes:
+    """A fitted model as that version of scikit-learn would have written it."""
+    data = pickle.dumps(LinearRegression().fit(X, [1.0, 2, 3, 4]), protocol=0)
+    here = importlib.metadata.version("scikit-learn").encode()
+    assert here in data
+    return data.replace(here, version.encode())
+
+
+def test_a_file_that_another_minor_wrote_is_refused_whatever_a_manifest_says(tmp_path: Path) -> None:
+    (tmp_path / "m.pkl").write_bytes(written_with("1.2.9"))
+    with pytest.raises(TrainedWithOther) as caught:
+        load_any(tmp_path / "m.pkl")
+    assert caught.value.expected == "1.2.9"
+    with pytest.raises(TrainedWithOther):
+        scikit.load_estimator(io.BytesIO(written_with("pre-0.18")), "pickle")
+
+
+def test_a_file_that_another_patch_wrote_is_loaded() -> None:
+    minor = ".".join(importlib.metadata.version("scikit-learn").split(".")[:2])
+    assert scikit.load_estimator(io.BytesIO(written_with(f"{minor}.99")), "pickle") is not None
 
 
 def test_another_patch_of_scikit_learn_or_another_numpy_is_loaded(tmp_path: Path) -> None:

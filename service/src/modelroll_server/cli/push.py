@@ -39,7 +39,13 @@ def push(
         kubectl = Kubectl(context=context, namespace=namespace)
         with _progress() as progress:
             task = progress.add_task(str(directory), total=archive.size(entries))
-            received = pushing.push(entries, kubectl, destination, lambda count: progress.advance(task, count))
+            received = pushing.push(
+                entries,
+                kubectl,
+                destination,
+                report=lambda count: progress.advance(task, count),
+                say=lambda line: click.echo(line, err=True),
+            )
     except PushFailed as error:
         raise click.ClickException(error.message) from error
     outcomes = {one.version: one for one in received}
@@ -48,8 +54,10 @@ def push(
         click.echo(f"{advice.volume_path(entry.manifest)}  {one.digest}  {one.outcome}")
     newest = entries[-1]
     click.echo(f"\nInstall:  {advice.helm_flags(newest.manifest, newest.digest, claim=claim)}\n")
-    click.echo("Or roll out, with kubectl apply -f:\n")
-    click.echo(advice.model_version(newest.manifest, newest.digest), nl=False)
+    click.echo(
+        "Or roll out, with kubectl apply -f. Apply what is served now as well: it is what a roll back goes to.\n"
+    )
+    click.echo("---\n".join(advice.model_version(entry.manifest, entry.digest) for entry in entries), nl=False)
 
 
 def _progress() -> Progress:

@@ -14,7 +14,7 @@ from modelroll_server.telemetry import cpu, logs
 
 
 @click.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, type=click.Path(exists=True))
 @click.option("--model", "model_name", metavar="NAME", help="The model's name; a manifest of another is refused.")
 @click.option("--digest", "model_digest", metavar="sha256:…", help="The digest that PATH must have.")
 @click.option("--root", "model_root", metavar="DIR", help="The mount that targets are relative to.")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import subprocess
 
 _POLL = 0.5
+_QUIET = 2.0  # seconds that a pod may take without a word about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,11 @@ def find(directory: Path) -> list[catalog.Entry]:
 
 
 def push(
-    entries: Sequence[catalog.Entry], kubectl: Kubectl, destination: Destination, report: Callable[[int], None]
+    entries: Sequence[catalog.Entry],
+    kubectl: Kubectl,
+    destination: Destination,
+    report: Callable[[int], None],
+    say: Callable[[str], None],
 ) -> list[Received]:
     """Put versions into the claim, and wait until they lie there, checked.
 
@@ -65,12 +70,13 @@ def push(
         kubectl: How the cluster is reached.
         destination: The claim, and the image of the pod.
         report: Called with the number of bytes of each chunk sent.
+        say: Called with what a person wants to read while the pod does not start.
 
     Raises:
         PushFailed: The cluster or the receiving end refused; the pod is deleted all the same.
     """
     _check_claim(kubectl, destination.claim)
-    with _running_pod(kubectl, destination) as name:
+    with _running_pod(kubectl, destination, say) as name:
         received = _send(entries, kubectl, name, report)
     absent = {entry.version.text for entry in entries} - {one.version for one in received}
     if absent:
@@ -87,39 +93,44 @@ def _check_claim(kubectl: Kubectl, claim: str) -> None:
 
 
 @contextlib.contextmanager
-def _running_pod(kubectl: Kubectl, destination: Destination) -> Iterator[str]:
+def _running_pod(kubectl: Kubectl, destination: Destination, say: Callable[[str], None]) -> Iterator[str]:
     wanted = pod.manifest(destination.claim, destination.image)
     name: str = wanted["metadata"]["name"]
     try:
         kubectl.run("create", "--filename=-", given=json.dumps(wanted))
-        _wait(kubectl, name, destination)
+        _wait(kubectl, name, destination, say)
         yield name
     finally:
         kubectl.run("delete", "pod", name, "--ignore-not-found", "--wait=false")
 
 
-def _wait(kubectl: Kubectl, name: str, destination: Destination) -> None:
-    deadline = time.monotonic() + destination.timeout
+def _wait(kubectl: Kubectl, name: str, destination: Destination, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    said: set[str] = set()
     while True:
         found = kubectl.get("pod", name)
         if pod.is_ready(found):
             return
         why = pod.trouble(found)
-        if why is None and time.monotonic() > deadline:
+        if why is None and time.monotonic() > began + destination.timeout:
             why = f"the pod did not start within {destination.timeout:g} s"
         if why is not None:
             hint = f" (image {destination.image}; --image or MODELROLL_IMAGE names another)" if "Image" in why else ""
-            raise PushFailed(f"{why}{hint}{_events(kubectl, name)}")
+            raise PushFailed("\n  ".join((f"{why}{hint}", *_events(kubectl, name))))
+        if time.monotonic() > began + _QUIET:
+            for line in _events(kubectl, name):
+                if line not in said:
+                    say(f"waiting for the pod {name}: {line}")
+                    said.add(line)
         time.sleep(_POLL)
 
 
-def _events(kubectl: Kubectl, name: str) -> str:
+def _events(kubectl: Kubectl, name: str) -> list[str]:
     """What the cluster says about the pod, a line an Event."""
     with contextlib.suppress(PushFailed):
         found = kubectl.get("events", f"--field-selector=involvedObject.name={name}")
-        lines = [f"\n  {event.get('reason')}: {event.get('message')}" for event in found["items"]]
-        return "".join(dict.fromkeys(lines))
-    return ""
+        return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in found["items"]))
+    return []
 
 
 def _send(

@@ -83,7 +83,9 @@ class Registry:
         """Take note that a load begins."""
         self._loading = want
         self._outcome.clear()
-        _log.info("loading", **_named(want))
+        # What failed is tried again every second or so: that is no news, and would bury why it failed.
+        again = self._failure is not None and self._failure["revision"] == want.revision
+        (_log.debug if again else _log.info)("loading", **_named(want))
 
     def abandon(self) -> None:
         """Take note that a load ended and is not wanted any more."""
@@ -122,8 +124,9 @@ class Registry:
         if news:
             self._reloads["failed"] += 1
             self._metrics.reloads.labels(error.reason).inc()
-            _log.warning("refused", reason=error.reason, message=error.message, **_named(want))
             self._failure = _failure(want.revision, error)
+            details = {name: self._failure[name] for name in ("reason", "message", "expected", "found")}
+            _log.warning("refused", **details, tried_again=not for_good, **_named(want))
         if for_good:
             self.refused |= {want.revision}
         self._outcome.set()

@@ -96,6 +96,9 @@ class Clash:
 Decision = Keep | Adopt | Load | Clash
 
 
+HIGHEST_REVISION = 2**53  # what JSON numbers hold exactly wherever they are read
+
+
 class _ContentDocument(msgspec.Struct):
     version: str | None = None
     path: str | None = None
@@ -124,8 +127,8 @@ def parse(source: Source, data: bytes) -> Target | None:
         document = _DECODER.decode(data)
     except (msgspec.DecodeError, RecursionError) as exception:
         raise errors.TargetInvalid(f"{source}: {exception}") from exception
-    if document.revision < 0:
-        raise errors.TargetInvalid(f"{source}: no revision, or a negative one")
+    if not 0 <= document.revision <= HIGHEST_REVISION:
+        raise errors.TargetInvalid(f"{source}: no revision from 0 to {HIGHEST_REVISION}")
     baseline = None if document.baseline is None else _content(source, document.baseline)
     return Target(source, document.revision, _content(source, document), baseline, document.attempt)
 

@@ -28,23 +28,41 @@ def check(requires: Mapping[str, str]) -> None:
         if name == PYTHON:
             continue
         try:
-            found = importlib.metadata.version(name)
+            found(name)
         except importlib.metadata.PackageNotFoundError as error:
             raise missing(name, wanted) from error
-        if name == SKLEARN and _minor(found) != _minor(wanted):
+        if name == SKLEARN:
+            check_sklearn({wanted})
+
+
+def check_sklearn(trained_with: Iterable[str]) -> None:
+    """Refuse what other versions of scikit-learn have written.
+
+    Raises:
+        TrainedWithOther: One of them differs from the installed one in more than the patch.
+    """
+    here = found(SKLEARN)
+    for wanted in sorted(trained_with):
+        if _minor(here) != _minor(wanted):
             raise TrainedWithOther(
-                f"trained with {SKLEARN} {wanted}, and {found} is installed: it may load and answer otherwise."
-                f" Use an image with {SKLEARN} {_minor(wanted)}, or pack the model again",
+                f"trained with {SKLEARN} {wanted}, and {here} is installed: it may load and answer otherwise."
+                f" Use an image with {SKLEARN} {_minor(wanted)} (and pack it where it was trained), or train it again",
                 expected=wanted,
-                found=found,
+                found=here,
             )
+
+
+def found(distribution: str) -> str:
+    """The version that is installed."""
+    return importlib.metadata.version(distribution)
 
 
 def missing(name: str, version: str | None = None) -> ModuleMissing:
     """The refusal that names a module, with the line of an image's Dockerfile that would add it."""
     wanted = f"{name}=={version}" if version else name
     line = f"RUN pip install {wanted}"
-    return ModuleMissing(f"the model needs {name}, which is not installed; add to the image: {line}", expected=wanted)
+    sentence = f"the model needs {name}, which is not installed; add to the image, as USER root: {line}"
+    return ModuleMissing(sentence, expected=wanted)
 
 
 def _minor(version: str) -> str:

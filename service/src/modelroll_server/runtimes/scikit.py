@@ -59,6 +59,7 @@ def load_estimator(file: BinaryIO, file_format: str) -> Any:
 
     Raises:
         ModuleMissing: It needs a module that is not installed.
+        TrainedWithOther: scikit-learn wrote it in another major.minor than the one installed.
         LoadFailed: It is no pickle, or cannot be put together here, or is no estimator.
     """
     estimator = unpickle(file, file_format)
@@ -78,25 +79,36 @@ def unpickle(file: BinaryIO, file_format: str) -> Any:
         raise requirements.missing("modelroll-server[sklearn]") from error
     # An encoder that ignores unknown categories says so on each: the schema has accepted them.
     warnings.filterwarnings("ignore", message="Found unknown categories", module=r"sklearn\.")
+    trained_with: set[str] = set()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InconsistentVersionWarning)  # requirements.check is the rule
-            return pickle.load(file) if file_format == "pickle" else joblib.load(file)  # noqa: S301 - see policy
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always", InconsistentVersionWarning)
+            try:
+                return pickle.load(file) if file_format == "pickle" else joblib.load(file)  # noqa: S301 - see policy
+            finally:
+                found = [one.message for one in raised]
+                trained_with = {
+                    one.original_sklearn_version for one in found if isinstance(one, InconsistentVersionWarning)
+                }
+                requirements.check_sklearn(trained_with)
     except ModuleNotFoundError as error:
         raise requirements.missing((error.name or "a module").partition(".")[0]) from error
-    except MemoryError:
+    except (MemoryError, LoadError):
         raise
     except Exception as error:  # unpickling raises whatever the classes in the file raise
-        raise _failed(error) from error
+        raise _failed(error, file_format) from error
 
 
-def _failed(error: Exception) -> LoadError:
+def _failed(error: Exception, file_format: str) -> LoadError:
     if isinstance(error, AttributeError) and "__main__" in str(error):
         return LoadFailed(
             f"the model uses a function or class of the script that trained it ({error}):"
             " move it into a module that is installed where the model is served"
         )
-    return LoadFailed(f"the file cannot be loaded: {type(error).__name__}: {error}")
+    return LoadFailed(
+        f"the file cannot be loaded as {file_format}: {type(error).__name__}: {error};"
+        f" is it one, and written with scikit-learn {requirements.found(requirements.SKLEARN)}, as is installed here?"
+    )
 
 
 def _as_float64(probability: Any) -> Array | list[Array]:
