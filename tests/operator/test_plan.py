@@ -180,6 +180,10 @@ def test_it_is_settled_once_all_pods_serve_it() -> None:
     assert state.rollout.phase == "settled"
 
 
+def test_nothing_settles_on_the_word_of_no_pod() -> None:
+    assert isinstance(plan(_rolling("applied", ())), steps.Wait)
+
+
 # --- S9: failing ---
 
 

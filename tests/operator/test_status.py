@@ -28,6 +28,16 @@ LIVE = Report(
 LATER = values.NOW + timedelta(seconds=5)
 
 
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7386, as the API server does it."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        merged[name] = None if value is None else merge(merged.get(name), value)
+    return {name: value for name, value in merged.items() if value is not None}
+
+
 class OneVersion(Api):
     """An API server that holds one ModelVersion's status, and counts Events."""
 
@@ -50,8 +60,7 @@ class OneVersion(Api):
             assert method == "PATCH"
             assert path.endswith("/modelversions/churn-2.0.0/status")
             self.patches.append(body)
-            merged = self.status | body["status"]
-            self.item = {**self.item, "status": {key: one for key, one in merged.items() if one is not None}}
+            self.item = {**self.item, "status": merge(self.status, body["status"])}
         return Answer({}, values.NOW)
 
     @property
@@ -128,6 +137,15 @@ async def test_a_failure_is_remembered_and_the_history_has_an_end(api: OneVersio
         "reason": "LoadFailed",
         "message": "why",
     }
+
+
+async def test_nothing_of_a_failed_attempt_is_left_beside_a_later_success(api: OneVersion) -> None:
+    writer = StatusWriter(api)
+    await writer.record(api.item, Attempt("key before", "Failed", "LoadFailed", "why"), values.NOW)
+    await writer.write(api.item, LIVE, LATER)
+    assert api.status["attempt"].items() >= {"key": "key", "outcome": "Succeeded", "reason": "Live"}.items()
+    assert "message" not in api.status["attempt"]
+    assert not await writer.write(api.item, LIVE, LATER)
 
 
 async def test_an_event_that_is_refused_holds_nothing_up(api: OneVersion) -> None:

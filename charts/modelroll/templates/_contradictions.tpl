@@ -19,9 +19,6 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if has ".." (splitList "/" .Values.model.path) -}}
 {{- fail (printf "model.path %q leaves the claim: it may have no '..' segment." .Values.model.path) -}}
 {{- end -}}
-{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" (include "modelroll.model" .)) -}}
-{{- fail (printf "The model's name %q is no label value: set model.name." (include "modelroll.model" .)) -}}
-{{- end -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.persistence" -}}

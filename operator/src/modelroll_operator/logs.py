@@ -1,6 +1,7 @@
-"""One JSON line per event on stdout, or coloured text for a person."""
+"""One JSON line per event on standard error, or coloured text for a person."""
 
 import logging
+import sys
 from typing import Any
 
 import structlog
@@ -18,10 +19,11 @@ def configure(level: str, form: str) -> None:
     renderer: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, renderer],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(number),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(sys.stderr)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],

@@ -93,7 +93,7 @@ async def _work(settings: Settings, supervisor: Supervisor, lease: Lease, stop: 
     """Watch, roll and keep the Lease; the first of them that ends, ends all."""
     ready = asyncio.Event()
     watching = kopf.operator(
-        registry=watch.registry(supervisor.mark),
+        registry=watch.registry(supervisor.mark, supervisor.touch),
         settings=watch.settings(),
         namespaces=[settings.namespace],
         stop_flag=stop,

@@ -188,6 +188,7 @@ def _is_done(seen: Observed, rollout: Rollout) -> bool:
     return (
         seen.deployment.complete
         and seen.deployment.desired > 0
+        and bool(seen.serving)
         and all(
             pod.serves(rollout.to) and pod.status is not None and pod.status.live_revision >= rollout.revision
             for pod in seen.serving

@@ -46,7 +46,15 @@ class StatusWriter:
             after["lastHandledRetry"] = retry
         old_attempt = before.get("attempt") or {}
         if report.succeeded is not None and old_attempt.get("key") != report.succeeded:
-            after["attempt"] = {"key": report.succeeded, "outcome": "Succeeded", "reason": "Live", "time": _text(now)}
+            # In a merge patch null takes away what an attempt that failed has said.
+            gone = {"message": None}
+            after["attempt"] = {
+                "key": report.succeeded,
+                "outcome": "Succeeded",
+                "reason": "Live",
+                "time": _text(now),
+                **gone,
+            }
         news = [one for one in report.conditions if _is_news(one, before)]
         if any(one.type == "Live" for one in news):
             entry = {"time": _text(now), "outcome": "Live", "revision": report.revision}

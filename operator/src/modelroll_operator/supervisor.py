@@ -40,14 +40,20 @@ class Supervisor:
         self.turned = time.monotonic()
 
     def mark(self, deployment: str | None) -> None:
-        """Something about this Deployment, or about any of them, changed."""
-        known = self._actors.get(deployment) if deployment is not None else None
-        if known is not None and not known[1].done():
-            known[0].mark()
-            return
-        self._dirty.set()
+        """This Deployment, or what may be about any of them, changed."""
         if deployment is None:
             self._mark_all()
+        elif self.touch(deployment):
+            return
+        self._dirty.set()
+
+    def touch(self, deployment: str) -> bool:
+        """Something of this Deployment's changed, such as a pod; whether it is one of ours: most are not."""
+        known = self._actors.get(deployment)
+        if known is None or known[1].done():
+            return False
+        known[0].mark()
+        return True
 
     def _mark_all(self) -> None:
         for actor, _ in self._actors.values():

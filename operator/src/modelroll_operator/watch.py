@@ -12,12 +12,13 @@ from modelroll_operator.observe import config_map_name
 from modelroll_operator.target import MODEL_LABEL
 
 Mark = Callable[[str | None], None]  # the name of a Deployment; None: any of them
+Touch = Callable[[str], object]  # the name of what may be a Deployment that serves a model
 
 _SUFFIX = config_map_name("")
 
 
-def registry(mark: Mark) -> kopf.OperatorRegistry:
-    """Handlers that mark Deployments dirty."""
+def registry(mark: Mark, touch: Touch) -> kopf.OperatorRegistry:
+    """Handlers that mark Deployments dirty, and touch those that something of theirs belongs to."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -35,13 +36,13 @@ def registry(mark: Mark) -> kopf.OperatorRegistry:
     @kopf.on.event("", "v1", "configmaps", labels={MODEL_LABEL: kopf.PRESENT}, registry=handlers)
     def on_config_map(name: str | None, **_: Any) -> None:
         if name is not None and name.endswith(_SUFFIX):
-            mark(name.removesuffix(_SUFFIX))
+            touch(name.removesuffix(_SUFFIX))
 
     @kopf.on.event("", "v1", "pods", registry=handlers)
     def on_pod(body: kopf.Body, **_: Any) -> None:
         for owner in body.metadata.get("ownerReferences") or []:
             if owner["kind"] == "ReplicaSet":
-                mark(owner["name"].rpartition("-")[0])
+                touch(owner["name"].rpartition("-")[0])
 
     return handlers
 

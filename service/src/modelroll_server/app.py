@@ -107,7 +107,9 @@ class App:
         ):
             self._handle_signals()
             self._registry.see(await self._source.read())
-            inference = _listener(self._inference_app, settings.shutdown_timeout / 2)
+            # With a delay, the first half of the time is for idle connections to be left: see `_until_left`.
+            grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
+            inference = _listener(self._inference_app, grace)
             management = _listener(self._management_app, 1)
             serving = asyncio.create_task(inference.serve([inference_socket]))
             managing = asyncio.create_task(management.serve([management_socket]))
@@ -132,8 +134,8 @@ class App:
     async def _drain(self, inference: _Listener, listening: socket.socket, watching: asyncio.Task[None]) -> None:
         self._lifecycle.draining = self._registry.draining = True
         _log.info("draining", seconds=self._settings.drain_delay)
-        watching.cancel()
-        self._watcher.close()
+        if self._registry.live is not None:  # else requests may wait for a first load, which is seen to its end
+            watching.cancel()
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
             await self._pause(ON_THE_WIRE)
@@ -141,6 +143,8 @@ class App:
         if self._settings.drain_delay:
             await self._until_left(inference)
         inference.should_exit = True
+        watching.cancel()
+        self._watcher.close()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await watching
 

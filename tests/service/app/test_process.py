@@ -121,6 +121,17 @@ def test_who_connects_while_the_process_gets_no_time_is_not_reset_by_the_end_of_
         assert server.process.wait(20) == 0
 
 
+def test_a_lazy_server_that_is_leaving_still_loads_for_who_asks(
+    tmp_path: Path, mount: Path, row: dict[str, Any]
+) -> None:
+    settings = environment(mount, LOAD="lazy", DRAIN_DELAY="2")
+    with server_process.serving(tmp_path / "log", environment=settings) as server:
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for_status(lambda status: status["state"] == "draining")
+        assert httpx.post(f"{server.url}/predict", json=row, timeout=15).status_code == 200
+        assert server.process.wait(20) == 0
+
+
 def _is_refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()

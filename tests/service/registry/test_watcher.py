@@ -212,6 +212,28 @@ async def test_a_lazy_load_that_fails_tells_those_who_ask_and_is_tried_again() -
     assert (await pod.registry.obtain()).number == "1.0.0"
 
 
+async def test_who_waits_for_a_lazy_load_that_is_not_wanted_any_more_waits_for_the_next() -> None:
+    pod = Pod(Snapshot(env=ENV), lazy=True)
+    await pod.step()
+    asking = asyncio.create_task(pod.registry.obtain())
+    await asyncio.sleep(0)
+    pod.registry.begin(Target("env", 0, V1))
+    pod.registry.abandon()
+    await asyncio.sleep(0.01)  # the loop goes on
+    assert not asking.done()
+    await pod.step()
+    assert (await asking).number == "1.0.0"
+
+
+async def test_a_failure_from_before_anybody_asked_does_not_keep_a_lazy_pod_from_loading() -> None:
+    pod = Pod(Snapshot(env=ENV), lazy=True)
+    pod.registry.refuse(Target("move", 3, V1), errors.CrashedWhileLoading("the process died"), for_good=False)
+    with pytest.raises(errors.NotReady, match="CrashedWhileLoading"):
+        await pod.registry.obtain()
+    await pod.step()
+    assert (await pod.registry.obtain()).number == "1.0.0"
+
+
 async def test_a_target_is_never_loaded_lazily() -> None:
     pod = Pod(Snapshot(settled=Target("settled", 7, V1), env=ENV), lazy=True)
     await pod.step()

@@ -5,6 +5,7 @@ discarded first, up to a point.
 """
 
 import asyncio
+import contextlib
 import time
 import zlib
 
@@ -47,27 +48,29 @@ async def read(scope: Scope, receive: Receive, limit: int = LIMIT) -> bytes:
 
 async def _collect(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
-    size = 0
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(READ_SECONDS) as within:
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            part = message.get("body", b"")
+    size, more = 0, True
+    async with asyncio.timeout(READ_SECONDS):
+        while more and size <= limit:
+            part, more = await _receive(receive)
             size += len(part)
-            if size <= limit:
-                parts.append(part)
-            elif parts:
-                parts.clear()
-                within.reschedule(loop.time() + DISCARD_SECONDS)
-            if not message.get("more_body", False):
-                break
-            if size > DISCARD_BYTES:
-                break
+            parts.append(part)
     if size > limit:
+        parts.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while more and size <= DISCARD_BYTES:
+                    part, more = await _receive(receive)
+                    size += len(part)
         raise _too_large(limit)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _receive(receive: Receive) -> tuple[bytes, bool]:
+    """The next part, and whether another follows."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def _too_large(limit: int) -> errors.PayloadTooLarge:

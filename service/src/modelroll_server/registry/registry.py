@@ -69,9 +69,10 @@ class Registry:
             errors.NotReady: there is none; the message says why.
         """
         while self.live is None:
+            self.asked.set()
             if not self.is_lazy or (self._failure is not None and self._loading is None):
                 raise errors.NotReady(self._why_not())
-            self.asked.set()
+            self._outcome.clear()  # whatever it said, nothing is live; to wait for the past would never end
             await self._outcome.wait()
         return self.live
 
@@ -82,7 +83,6 @@ class Registry:
     def begin(self, want: Target) -> None:
         """Take note that a load begins."""
         self._loading = want
-        self._outcome.clear()
         # What failed is tried again every second or so: that is no news, and would bury why it failed.
         again = self._failure is not None and self._failure["revision"] == want.revision
         (_log.debug if again else _log.info)("loading", **_named(want))

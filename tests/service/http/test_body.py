@@ -1,0 +1,59 @@
+"""Bodies that are slow, and bodies that are too large, up to how long and how far they are read."""
+
+import asyncio
+
+import pytest
+
+from modelroll_server import errors
+from modelroll_server.http import body
+from modelroll_server.http.asgi import Message, Scope
+
+SCOPE: Scope = {"headers": []}
+LIMIT = 100
+
+
+class Client:
+    """Sends what it is given, then nothing: it hangs, unless its last part says that it is the last."""
+
+    def __init__(self, *sizes: int, ends: bool) -> None:
+        self.parts = [b"x" * size for size in sizes]
+        self.ends = ends
+
+    async def receive(self) -> Message:
+        if not self.parts:
+            await asyncio.Event().wait()
+        part = self.parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(self.parts) or not self.ends}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(body, "DISCARD_SECONDS", 0.05)
+    monkeypatch.setattr(body, "DISCARD_BYTES", 1000)
+
+
+async def test_a_body_within_the_limit_is_read_whole() -> None:
+    assert await body.read(SCOPE, Client(60, 40, ends=True).receive, LIMIT) == b"x" * 100
+
+
+async def test_a_body_that_stops_within_the_limit_is_told_so() -> None:
+    with pytest.raises(errors.InvalidRequest, match="did not arrive"):
+        await body.read(SCOPE, Client(60, ends=False).receive, LIMIT)
+
+
+@pytest.mark.parametrize("sizes", [(101,), (60, 60)])
+async def test_a_body_over_the_limit_is_too_large_however_slowly_it_goes_on(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(errors.PayloadTooLarge):
+        await body.read(SCOPE, Client(*sizes, ends=False).receive, LIMIT)
+
+
+async def test_what_is_too_large_is_read_to_its_end_or_to_a_point() -> None:
+    client = Client(101, 500, ends=True)
+    with pytest.raises(errors.PayloadTooLarge):
+        await body.read(SCOPE, client.receive, LIMIT)
+    assert client.parts == []
+    client = Client(101, 900, 500, ends=True)
+    with pytest.raises(errors.PayloadTooLarge):
+        await body.read(SCOPE, client.receive, LIMIT)
+    assert len(client.parts) == 1
