@@ -25,7 +25,7 @@ def test_the_next_steps_name_this_release() -> None:
     said = notes("fullnameOverride=other", "model.name=telco", "service.port=80")
     assert "modelroll push models/telco --claim other-models --namespace models" in said
     assert "port-forward service/other 8000:80" in said
-    assert "model: telco" in said
+    assert 'model: "telco"' in said
 
 
 def test_a_plain_installation_has_no_warning() -> None:

@@ -34,20 +34,11 @@ def main() -> None:
     except settings_module.SettingError as error:
         sys.exit(str(error))
     logs.configure(settings.log_level, settings.log_format)
-    try:
-        asyncio.run(run(settings))
-    except LeaseLost as error:
-        _log.error("lease lost", error=str(error))
-        sys.stdout.flush()
-        os._exit(1)  # nothing that is still under way may write any more
+    asyncio.run(run(settings))
 
 
 async def run(settings: Settings) -> None:
-    """Run until a signal.
-
-    Raises:
-        LeaseLost: Another operator may be writing.
-    """
+    """Run until a signal, or until the Lease is lost, which ends the process on the spot."""
     metrics = Metrics()
     supervisor: Supervisor | None = None
     api = await Api.connect(settings.namespace)
@@ -113,7 +104,9 @@ async def _work(settings: Settings, supervisor: Supervisor, lease: Lease, stop: 
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         if isinstance(task.exception(), LeaseLost):
-            raise LeaseLost(str(task.exception()))
+            _log.error("lease lost", error=str(task.exception()))
+            sys.stderr.flush()
+            os._exit(1)  # nothing that is under way may write any more: there is nothing to tidy up
     for task in tasks:
         if task.get_name() == "watch":
             await lease.release()

@@ -29,8 +29,8 @@ FINAL_REASONS = frozenset(
         "WarmUpFailed",
     }
 )
-# These may be a push that is under way: they get some time.
-PASSING_REASONS = frozenset({"ArtifactMissing", "ArtifactIncomplete"})
+# These may be a push that is under way, or a volume that is slow to follow: they get some time.
+PASSING_REASONS = frozenset({"ArtifactMissing", "ArtifactIncomplete", "ArtifactUnreadable"})
 
 
 @dataclass(frozen=True, slots=True)

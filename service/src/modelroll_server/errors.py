@@ -162,6 +162,12 @@ class ArtifactIncomplete(LoadError):
     reason = "ArtifactIncomplete"
 
 
+class ArtifactUnreadable(LoadError):
+    """The volume does not give the bytes: a stale mount, a lack of rights, a disk at fault."""
+
+    reason = "ArtifactUnreadable"
+
+
 class ManifestInvalid(LoadError):
     """The manifest is not what the schema of manifests says."""
 

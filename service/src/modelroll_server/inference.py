@@ -38,8 +38,8 @@ class Prediction:
 class Turns:
     """Threads that compute, and a bounded queue of rows before them.
 
-    A request alone may be larger than the bound. Rows count until their computation ended, also when the caller is
-    gone: the thread is still busy with them.
+    A request alone may be larger than the bound. Rows count until their computation begins, or their caller gave up
+    before: what computes is bounded by the threads.
     """
 
     def __init__(self, threads: int, metrics: Metrics, *, max_queued_rows: int = MAX_QUEUED_ROWS) -> None:
@@ -66,7 +66,11 @@ class Turns:
         loop = asyncio.get_running_loop()
         began = time.monotonic()
 
+        def leave_queue() -> None:
+            _call_soon(loop, self._count, -table.rows)
+
         def compute() -> Outputs:
+            leave_queue()
             started = time.monotonic()
             if started >= deadline:
                 raise errors.DeadlineExceeded("the deadline passed while the request waited")
@@ -76,7 +80,7 @@ class Turns:
             return outputs
 
         future = self._threads.submit(compute)
-        future.add_done_callback(lambda _: _call_soon(loop, self._count, -table.rows))
+        future.add_done_callback(lambda done: leave_queue() if done.cancelled() else None)
         wrapped = asyncio.wrap_future(future)
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):

@@ -14,9 +14,9 @@ from modelroll_server.artifact.policy import Policy
 from modelroll_server.errors import (
     ArtifactIncomplete,
     ArtifactMissing,
+    ArtifactUnreadable,
     DigestMismatch,
     LoadError,
-    LoadFailed,
     ManifestInvalid,
     PathRefused,
     PolicyRefused,
@@ -209,4 +209,4 @@ def test_a_bare_file_is_no_version(artifact: Path) -> None:
 def test_every_failure_has_its_own_word() -> None:
     kinds = LoadError.__subclasses__()
     assert [kind.reason for kind in kinds] == [kind.__name__ for kind in kinds]
-    assert LoadFailed in kinds
+    assert ArtifactUnreadable in kinds

@@ -1,4 +1,4 @@
-"""Turns: the bound counts what is still being computed, and a late request is not computed at all."""
+"""Turns: the bound counts what waits, not what is being computed; a late request is not computed at all."""
 
 import asyncio
 import threading
@@ -19,25 +19,43 @@ def table(rows: int) -> Table:
     return Table(("tenure", "charges"), (np.arange(rows), np.zeros(rows)), rows)
 
 
-async def test_rows_of_a_caller_who_gave_up_count_until_they_are_computed() -> None:
+async def test_what_waits_is_bounded_until_it_is_computed_or_given_up() -> None:
     turns = Turns(1, Metrics(), max_queued_rows=10)
-    may_end = threading.Event()
+    computing, may_end = threading.Event(), threading.Event()
 
     def wait(_: Table) -> None:
+        computing.set()
         assert may_end.wait(10)
 
-    with pytest.raises(errors.DeadlineExceeded):
-        await turns.run(stand_in.Echo(wait), table(10), time.monotonic() + 0.02)
-    with pytest.raises(errors.Overloaded):
-        await turns.run(stand_in.Echo(), table(1), time.monotonic() + 1)
+    first = asyncio.create_task(turns.run(stand_in.Echo(wait), table(50), time.monotonic() + 10))
+    await asyncio.to_thread(computing.wait, 10)
+    second = asyncio.create_task(turns.run(stand_in.Echo(), table(10), time.monotonic() + 10))
+    await asyncio.sleep(0)
+    with pytest.raises(errors.Overloaded, match="10 rows are waiting already"):
+        await turns.run(stand_in.Echo(), table(1), time.monotonic() + 10)
+    second.cancel()
+    await asyncio.wait([second])
+    third = asyncio.create_task(turns.run(stand_in.Echo(), table(10), time.monotonic() + 10))
+    await asyncio.sleep(0.01)
     may_end.set()
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                assert (await turns.run(stand_in.Echo(), table(10), time.monotonic() + 5)).rows == 10
-                break
-            except errors.Overloaded:
-                await asyncio.sleep(0)
+    assert [(await one).rows for one in (first, third)] == [50, 10]
+    turns.close()
+
+
+async def test_a_large_request_that_is_being_computed_refuses_nobody() -> None:
+    turns = Turns(2, Metrics(), max_queued_rows=10)
+    computing, may_end = threading.Event(), threading.Event()
+
+    def wait(_: Table) -> None:
+        computing.set()
+        assert may_end.wait(10)
+
+    large = asyncio.create_task(turns.run(stand_in.Echo(wait), table(5000), time.monotonic() + 10))
+    await asyncio.to_thread(computing.wait, 10)
+    await asyncio.sleep(0)
+    assert (await turns.run(stand_in.Echo(), table(1), time.monotonic() + 10)).rows == 1
+    may_end.set()
+    await large
     turns.close()
 
 

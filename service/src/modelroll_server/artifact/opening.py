@@ -20,8 +20,8 @@ from modelroll_server.artifact.policy import Policy, require_digest
 from modelroll_server.errors import (
     ArtifactIncomplete,
     ArtifactMissing,
+    ArtifactUnreadable,
     DigestMismatch,
-    LoadFailed,
     ManifestInvalid,
     PathRefused,
 )
@@ -133,7 +133,7 @@ def open_artifact(
         ManifestInvalid: The manifest is not one.
         PathRefused: The path leaves its root, or leads over a link to what is not a regular file.
         DigestMismatch: The content is not the one named.
-        LoadFailed: It cannot be read.
+        ArtifactUnreadable: It cannot be read.
     """
     place = _resolve(path, root)
     if place.is_dir():
@@ -158,7 +158,7 @@ def _open_directory(place: Path, policy: Policy, digest: str | None) -> OpenArti
     try:
         directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise LoadFailed(f"{place} cannot be read: {error.strerror}") from error
+        raise ArtifactUnreadable(f"{place} cannot be read: {error.strerror}") from error
     try:
         data = _manifest_bytes(directory)
         found = digests.of_bytes(data)

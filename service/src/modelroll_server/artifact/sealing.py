@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from modelroll_server.errors import ArtifactIncomplete, LoadFailed, PathRefused
+from modelroll_server.errors import ArtifactIncomplete, ArtifactUnreadable, PathRefused
 
 _CHUNK = 1 << 20
 # Links are not followed; a FIFO does not block the one who opens it.
@@ -40,7 +40,7 @@ def open_regular(name: str, directory: int | None = None) -> int:
     Raises:
         ArtifactIncomplete: It is not there.
         PathRefused: It is a link, a directory, a device or the like.
-        LoadFailed: It cannot be read.
+        ArtifactUnreadable: It cannot be read.
     """
     try:
         descriptor = os.open(name, _FLAGS, dir_fd=directory)
@@ -49,7 +49,7 @@ def open_regular(name: str, directory: int | None = None) -> int:
     except OSError as error:
         if is_link(name, directory):
             raise PathRefused(f"{name} is a link; the files of an artifact are regular files", found=name) from error
-        raise LoadFailed(f"{name} cannot be read: {error.strerror}") from error
+        raise ArtifactUnreadable(f"{name} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise PathRefused(f"{name} is not a regular file", found=name)
@@ -67,7 +67,7 @@ def seal(descriptor: int, name: str) -> Sealed:
     """Read all of a regular file into a sealed anonymous file, hashing on the way.
 
     Raises:
-        LoadFailed: Reading failed.
+        ArtifactUnreadable: Reading failed.
     """
     hashing = hashlib.sha256()
     size = 0
@@ -82,7 +82,7 @@ def seal(descriptor: int, name: str) -> Sealed:
         _forbid_changes(file)
     except OSError as error:
         file.close()
-        raise LoadFailed(f"{name} cannot be read: {error.strerror}") from error
+        raise ArtifactUnreadable(f"{name} cannot be read: {error.strerror}") from error
     return Sealed(file, hashing.hexdigest(), size)
 
 
@@ -90,7 +90,7 @@ def checksum(descriptor: int, name: str) -> tuple[str, int]:
     """The sha256 in hexadecimal and the size of a regular file, read to its end and not kept.
 
     Raises:
-        LoadFailed: Reading failed.
+        ArtifactUnreadable: Reading failed.
     """
     hashing = hashlib.sha256()
     size = 0
@@ -99,7 +99,7 @@ def checksum(descriptor: int, name: str) -> tuple[str, int]:
             hashing.update(chunk)
             size += len(chunk)
     except OSError as error:
-        raise LoadFailed(f"{name} cannot be read: {error.strerror}") from error
+        raise ArtifactUnreadable(f"{name} cannot be read: {error.strerror}") from error
     return hashing.hexdigest(), size
 
 

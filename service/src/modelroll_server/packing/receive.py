@@ -4,6 +4,7 @@ Owns what is believed of a stream: nothing. A tar of <version>/<file> is unpacke
 held against its manifest, made durable, and renamed into place. Versions are immutable.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -70,8 +71,9 @@ def receive(stream: BinaryIO, root: Path) -> list[Received]:
 def _sweep(root: Path) -> None:
     """Remove what a push left behind whose pod was killed; one that is under way is younger."""
     for directory in root.glob(f"{_UNFINISHED}*"):
-        if time.time() - directory.stat().st_mtime > _ABANDONED:
-            shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another push, which ended in between
+            if time.time() - directory.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def _unpack(stream: BinaryIO, directory: Path) -> None:

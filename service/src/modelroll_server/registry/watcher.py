@@ -98,7 +98,7 @@ class Watcher:
         except errors.LoadError as error:
             self._registry.refuse(want, error, for_good=False)
             self._failing = want
-            soon = isinstance(error, errors.ArtifactMissing | errors.ArtifactIncomplete)
+            soon = isinstance(error, errors.ArtifactMissing | errors.ArtifactIncomplete | errors.ArtifactUnreadable)
             self._next_try = self._clock() + (LOOK_AGAIN if soon else back_off(self._failures))
             return
         latest = await self._source.read()
