@@ -194,6 +194,18 @@ def test_a_pod_that_refuses_it_for_good_fails_the_attempt_at_once(reason: str) -
     assert step == steps.RecordFailure(VERSIONS[1], Attempt(key, "Failed", reason, "why"))
 
 
+def test_an_attempt_at_what_is_no_longer_asked_for_is_called_off_and_not_held_against_it() -> None:
+    edited = replace(VERSIONS[1], generation=2, allow_schema_change=True)
+    refused = (*values.pods_serving(OLD, 7), _refusing("SchemaChanged"))
+    state = _saved(plan(_rolling("applied", refused, (VERSIONS[0], edited))), "abort")
+    assert state.rollout is not None
+    assert state.rollout.phase == "aborting"
+    # A new image, too: what the old one refused is no word on it.
+    _saved(plan(_rolling("applied", refused, template_hash="another")), "abort")
+    late = _later(_rolling("applied", values.pods_serving(OLD, 7), template_hash="another", available=1), 301)
+    _saved(plan(late), "abort")
+
+
 @pytest.mark.parametrize("reason", sorted(observed.PASSING_REASONS))
 def test_what_a_push_may_still_mend_gets_some_time(reason: str) -> None:
     seen = _rolling("applied", (*values.pods_serving(OLD, 7), _refusing(reason)))

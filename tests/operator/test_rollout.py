@@ -1,5 +1,8 @@
 """What the operator remembers, as the ConfigMap holds it."""
 
+from datetime import UTC, datetime
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +19,7 @@ NEW = Content(version="2.0.0", path="churn/2.0.0", digest="sha256:" + "b" * 64)
 def _rollout(*, baseline: bool = True, phase: Phase = "moving", restore: str | None = None) -> Rollout:
     return Rollout(
         id="r", uid="u", name="churn-2.0.0", key="u/1//t", strategy="RollingUpdate", revision=8, to=NEW, previous=OLD,
-        restore=restore, baseline=baseline, phase=phase, started="2026-01-01T00:00:00+00:00",
+        restore=restore, baseline=baseline, phase=phase, started=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
 
 
@@ -48,6 +51,14 @@ def test_before_anything_is_settled_only_the_operator_key_is_written() -> None:
 )
 def test_a_config_map_that_cannot_be_read_counts_as_lost(data: dict[str, str]) -> None:
     assert rollouts.read(data) is None
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-01T00:00:00"])
+def test_a_time_that_is_none_counts_as_lost_too(time: str) -> None:
+    operator = msgspec.to_builtins(Memory(counter=8, rollout=_rollout()))
+    assert rollouts.read({"operator": msgspec.json.encode(operator).decode()}) is not None
+    operator["rollout"]["started"] = time
+    assert rollouts.read({"operator": msgspec.json.encode(operator).decode()}) is None
 
 
 def test_an_empty_config_map_says_that_nothing_happened_yet() -> None:

@@ -6,7 +6,7 @@ ConfigMap.
 
 import hashlib
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -110,7 +110,7 @@ def _begin(seen: Observed, state: State, live: ModelVersion) -> steps.Step:
         previous=state.content,
         baseline=not live.allow_schema_change,
         phase="moving",
-        started=_text(seen.now),
+        started=seen.now,
     )
     return steps.Save(State(settled=state.settled, memory=Memory(counter=revision, rollout=rollout)), "begin")
 
@@ -151,7 +151,7 @@ def _rolling(seen: Observed, state: State, rollout: Rollout, choice: liverule.Ch
     if rollout.phase == "applied":
         return _applied(seen, state, rollout, live)
     if _is_overdue(seen, rollout, live):
-        return _fail(seen, live, _overdue(seen, live))
+        return _fail_attempt(seen, state, live, _overdue(seen, live))
     if seen.deployment.template_target != rollout.annotation:
         return steps.ApplyTemplate(rollout.annotation)
     return steps.Save(_in_phase(state, rollout, "applied"), "applied")
@@ -163,13 +163,13 @@ def _applied(seen: Observed, state: State, rollout: Rollout, live: ModelVersion)
         return _fail(seen, live, Failure(rollout.revision, "TemplateChanged", sentence))
     failure = _failure(seen, rollout)
     if failure is not None:
-        return _fail(seen, live, failure)
+        return _fail_attempt(seen, state, live, failure)
     if _is_done(seen, rollout):
         settled = targets.target(rollout.to, rollout.revision)
         memory = _in_phase(state, rollout, "settled").memory
         return steps.Save(State(settled=settled, memory=memory), "settle")
     if _is_overdue(seen, rollout, live):
-        return _fail(seen, live, _overdue(seen, live))
+        return _fail_attempt(seen, state, live, _overdue(seen, live))
     if seen.deployment.desired == 0:
         return steps.Wait("the Deployment is scaled to nothing; a pod must check the version first")
     return steps.Wait("pods are being replaced")
@@ -203,15 +203,15 @@ def _failure(seen: Observed, rollout: Rollout) -> Failure | None:
         if failure is None or failure.revision != rollout.revision or pod.terminating:
             continue
         # From the pod's birth on: a volume may show one node later what another has seen for long.
-        waited = min(_seconds(rollout.started, seen.now), (seen.now - pod.created).total_seconds())
+        waited = seen.now - max(rollout.started, pod.created)
         passing = failure.reason in observed.PASSING_REASONS
-        if failure.reason in observed.FINAL_REASONS or (passing and waited > ARTIFACT_GRACE):
+        if failure.reason in observed.FINAL_REASONS or (passing and waited > timedelta(seconds=ARTIFACT_GRACE)):
             return failure
     return None
 
 
 def _is_overdue(seen: Observed, rollout: Rollout, live: ModelVersion) -> bool:
-    return rollout.held is None and _seconds(rollout.started, seen.now) > live.progress_deadline
+    return rollout.held is None and seen.now - rollout.started > timedelta(seconds=live.progress_deadline)
 
 
 def _is_held(seen: Observed, live: ModelVersion) -> bool:
@@ -221,17 +221,9 @@ def _is_held(seen: Observed, live: ModelVersion) -> bool:
 
 def _hold_or_go_on(seen: Observed, state: State, rollout: Rollout) -> steps.Step:
     if rollout.held is None:
-        return steps.Save(_with(state, msgspec.structs.replace(rollout, held=_text(seen.now))), "hold")
-    started = datetime.fromisoformat(rollout.started) + timedelta(seconds=_seconds(rollout.held, seen.now))
-    return steps.Save(_with(state, msgspec.structs.replace(rollout, started=_text(started), held=None)), "go on")
-
-
-def _seconds(since: str, now: datetime) -> float:
-    return (now - datetime.fromisoformat(since)).total_seconds()
-
-
-def _text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds")
+        return steps.Save(_with(state, msgspec.structs.replace(rollout, held=seen.now)), "hold")
+    started = rollout.started + (seen.now - rollout.held)
+    return steps.Save(_with(state, msgspec.structs.replace(rollout, started=started, held=None)), "go on")
 
 
 def _overdue(seen: Observed, live: ModelVersion) -> Failure:
@@ -247,6 +239,15 @@ def _fail(seen: Observed, live: ModelVersion, failure: Failure) -> steps.Step:
     """First write down that it failed; the live rule then chooses another, and that is what calls this one off."""
     key = liverule.key(live, seen.deployment.template_hash)
     return steps.RecordFailure(live, Attempt(key, "Failed", failure.reason, failure.message))
+
+
+def _fail_attempt(seen: Observed, state: State, live: ModelVersion, failure: Failure) -> steps.Step:
+    """As `_fail`, unless what is asked for has changed since: that was not tried yet, and begins anew."""
+    rollout = state.rollout
+    assert rollout is not None
+    if rollout.key != liverule.key(live, seen.deployment.template_hash):
+        return _abort(seen, state, rollout)
+    return _fail(seen, live, failure)
 
 
 def _abort(seen: Observed, state: State, rollout: Rollout) -> steps.Step:

@@ -22,6 +22,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=2)
 SWEEP = 300.0  # seconds after which a pod that says nothing new is asked all the same
 AT_ONCE = 32
 PORT = 8081
+LONGEST = 4000  # characters of a message; a condition's may have 32,768
 SHOWN = 500  # characters of an expected or found value
 
 
@@ -159,7 +160,8 @@ def _status(document: _Document) -> PodStatus:
 
 def _sentence(failure: _Failure) -> str:
     """The pod's sentence, with what it expected and what it found."""
+    message = failure.message[:LONGEST]
     if failure.expected is None and failure.found is None:
-        return failure.message
+        return message
     expected, found = (msgspec.json.encode(value).decode()[:SHOWN] for value in (failure.expected, failure.found))
-    return f"{failure.message} (expected {expected}, found {found})"
+    return f"{message} (expected {expected}, found {found})"

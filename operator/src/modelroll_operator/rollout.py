@@ -3,7 +3,8 @@
 Owns its two keys and their form. It is written by compare-and-swap alone, and the phase in it says which step is next.
 """
 
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,6 +14,7 @@ from modelroll_operator.target import Content, Target
 SETTLED = "settled"
 OPERATOR = "operator"
 
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Phase = Literal["moving", "applied", "settled", "aborting"]
 
 
@@ -31,7 +33,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         previous: The content that was settled when the rollout began.
         baseline: Whether new pods compare their schema with `previous`.
         phase: Which step is next.
-        started: When, by the API server's clock, RFC 3339; later by as long as its deadline stood still.
+        started: When, by the API server's clock; later by as long as its deadline stood still.
         held: Since when the deadline stands still; None while it runs.
     """
 
@@ -46,8 +48,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     previous: Content
     baseline: bool = True
     phase: Phase
-    started: str
-    held: str | None = None
+    started: Time
+    held: Time | None = None
 
     @property
     def annotation(self) -> str:

@@ -143,9 +143,10 @@ class LoadError(ModelrollError):
     """
 
     reason: ClassVar[str] = "LoadFailed"
+    LONGEST: ClassVar[int] = 2000  # characters of a message: libraries list every column, and it goes into a status
 
     def __init__(self, message: str, *, expected: Any = None, found: Any = None) -> None:
-        super().__init__(message)
+        super().__init__(message if len(message) <= self.LONGEST else f"{message[: self.LONGEST]}…")
         self.expected = expected
         self.found = found
 

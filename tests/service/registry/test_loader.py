@@ -67,6 +67,28 @@ def test_an_artifact_that_lost_an_input_is_refused_against_its_baseline(tmp_path
         loader(tmp_path).load(Content(None, "new"), Content(path="old"))
 
 
+@pytest.mark.parametrize("broken", ["model.joblib", "modelroll.json", ""])
+def test_a_broken_baseline_keeps_nobody_out(tmp_path: Path, broken: str) -> None:
+    shutil.copytree(MODELS / "churn" / "1.2.0", tmp_path / "old")
+    shutil.copytree(MODELS / "churn" / "2.0.0", tmp_path / "new")
+    if broken:
+        (tmp_path / "old" / broken).unlink()
+    else:
+        shutil.rmtree(tmp_path / "old")
+    assert loader(tmp_path).load(Content(None, "new"), Content(path="old")).number == "2.0.0"
+
+
+def test_the_schema_of_a_baseline_that_lost_its_model_is_kept_to_all_the_same(tmp_path: Path) -> None:
+    shutil.copytree(MODELS / "churn" / "1.2.0", tmp_path / "old")
+    (tmp_path / "old" / "model.joblib").unlink()
+    manifest = json.loads((tmp_path / "old" / "modelroll.json").read_bytes())
+    manifest["inputs"][0]["name"] = "renamed"
+    (tmp_path / "old" / "modelroll.json").write_text(json.dumps(manifest))
+    shutil.copytree(MODELS / "churn" / "2.0.0", tmp_path / "new")
+    with pytest.raises(errors.SchemaChanged):
+        loader(tmp_path).load(Content(None, "new"), Content(path="old"))
+
+
 def test_compatibility_names_each_change() -> None:
     before, after = stand_in.manifest(), stand_in.manifest("2.0.0", [*stand_in.INPUTS[1:]])
     with pytest.raises(errors.SchemaChanged, match="tenure is gone"):

@@ -141,6 +141,24 @@ def open_artifact(
     return _open_bare(place, policy, digest)
 
 
+def read_manifest(
+    path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+) -> manifests.Manifest | None:
+    """The manifest alone of what lies at a path, whether or not its files are there; None for a bare file.
+
+    Raises:
+        ArtifactMissing, ArtifactIncomplete, ArtifactUnreadable, ManifestInvalid, PathRefused: As for `open_artifact`.
+    """
+    place = _resolve(path, root)
+    if not place.is_dir():
+        return None
+    directory = _directory(place)
+    try:
+        return manifests.decode(_manifest_bytes(directory))
+    finally:
+        os.close(directory)
+
+
 def _resolve(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> Path:
     wanted = Path(path) if root is None else Path(root, path)
     try:
@@ -155,10 +173,7 @@ def _resolve(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) 
 
 
 def _open_directory(place: Path, policy: Policy, digest: str | None) -> OpenArtifact:
-    try:
-        directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise ArtifactUnreadable(f"{place} cannot be read: {error.strerror}") from error
+    directory = _directory(place)
     try:
         data = _manifest_bytes(directory)
         found = digests.of_bytes(data)
@@ -171,6 +186,13 @@ def _open_directory(place: Path, policy: Policy, digest: str | None) -> OpenArti
         raise
     opened.digest = found
     return opened
+
+
+def _directory(place: Path) -> int:
+    try:
+        return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ArtifactUnreadable(f"{place} cannot be read: {error.strerror}") from error
 
 
 def _open_bare(place: Path, policy: Policy, digest: str | None) -> OpenArtifact:

@@ -43,6 +43,9 @@ def verify(path: Path, digest: str | None = None) -> list[Check]:
         except LoadError as error:
             checks.append(Check("refused", error.reason, _sentence(error)))
             return checks
+        except (Exception, SystemExit) as error:  # noqa: BLE001  unpickling runs foreign code: what it raises is its failure
+            checks.append(Check("refused", LoadError.reason, f"{type(error).__name__}: {error}"))
+            return checks
 
 
 def _steps(path: Path, digest: str | None) -> Iterator[Check]:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import structlog
+
 from modelroll_server import errors
 from modelroll_server.artifact import opening
 from modelroll_server.artifact.manifest import Manifest
@@ -20,6 +22,8 @@ from modelroll_server.registry.version import Version
 from modelroll_server.runtimes import gates, loading
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.schema import Schema
+
+_log = structlog.get_logger(__name__)
 
 
 class Loader:
@@ -69,7 +73,7 @@ class Loader:
     def _opened(self, content: Content, digest: str | None) -> opening.OpenArtifact:
         if content.path is None:
             raise errors.ArtifactMissing("MODEL_PATH is not set, and the target says to serve it")
-        root = None if Path(content.path).is_absolute() else self._root
+        root = self._root_of(content.path)
         return opening.open_artifact(content.path, root=root, policy=self._policy, digest=digest)
 
     def _check_names(self, manifest: Manifest, content: Content) -> None:
@@ -81,10 +85,19 @@ class Loader:
             raise errors.VersionMismatch(sentence, expected=content.version, found=manifest.version)
 
     def _check_baseline(self, manifest: Manifest, baseline: Content) -> None:
-        # A baseline that is gone cannot be kept to; what it answered with is gone as well.
-        with contextlib.suppress(errors.ArtifactMissing), self._opened(baseline, None) as opened:
-            if opened.manifest is not None:
-                compatibility.check(manifest, opened.manifest)
+        if baseline.path is None:
+            return
+        try:
+            before = opening.read_manifest(baseline.path, root=self._root_of(baseline.path))
+        except errors.LoadError as error:
+            # What is not there or broken cannot be kept to; it must not keep its own successor out.
+            _log.warning("baseline unknown", path=baseline.path, reason=error.reason, message=error.message)
+            return
+        if before is not None:
+            compatibility.check(manifest, before)
+
+    def _root_of(self, path: str) -> Path | None:
+        return None if Path(path).is_absolute() else self._root
 
 
 def return_memory() -> None:

@@ -43,6 +43,10 @@ class Target:
     baseline: Content | None = None
     attempt: str | None = None
 
+    def asks_the_same(self, other: "Target | None") -> bool:
+        """Whether another asks for this content at this revision, whichever file said so."""
+        return other is not None and (other.revision, other.content) == (self.revision, self.content)
+
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:

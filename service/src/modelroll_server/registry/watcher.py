@@ -102,7 +102,7 @@ class Watcher:
             self._next_try = self._clock() + (LOOK_AGAIN if soon else back_off(self._failures))
             return
         latest = await self._source.read()
-        if targets.base(latest) == want:
+        if want.asks_the_same(targets.base(latest)):
             self._registry.swap(version, want)
         else:
             self._registry.abandon()  # the next step reads again and loads what is wanted now
@@ -117,7 +117,7 @@ class Watcher:
         finally:
             self._marker.clear()
         # While it loaded the rollout may have been called off: nobody may see a version that is not wanted any more.
-        if targets.wanted(await self._source.read()) == want:
+        if want.asks_the_same(targets.wanted(await self._source.read())):
             self._registry.swap(version, want)
         else:
             self._registry.abandon()
