@@ -93,6 +93,7 @@ def test_a_connection_that_idled_through_the_drain_delay_still_gets_its_answer(
         assert client.post(f"{server.url}/predict", json=row).status_code == 200
         server.process.send_signal(signal.SIGTERM)
         server.wait_for(lambda: True if _is_refused(server.port) else None)  # the delay is over
+        time.sleep(0.5)  # and what closes idle connections has had its time
         answer = client.post(f"{server.url}/predict", json=row)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
         assert server.process.wait(10) == 0

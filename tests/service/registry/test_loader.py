@@ -47,6 +47,11 @@ def test_what_is_wrong_has_its_reason(content: Content, reason: str | None) -> N
     assert caught.value.reason == reason
 
 
+def test_a_model_that_does_not_give_its_golden_answers_is_refused() -> None:
+    with pytest.raises(errors.GoldenRowsDiffer):
+        loader(MODELS.parent / "tests" / "artifacts").load(Content("2.1.0", "churn/2.1.0"))
+
+
 def test_another_model_is_refused() -> None:
     with pytest.raises(errors.ModelMismatch):
         loader(model="fraud").load(Content("1.2.0", "churn/1.2.0"))
