@@ -6,7 +6,6 @@ Owns construction, signals and the drain. Only this module and `cli` see the set
 import asyncio
 import contextlib
 import math
-import select
 import signal
 import socket
 import time
@@ -53,17 +52,8 @@ class _Listener(uvicorn.Server):
         """Leave the signals to `App`: uvicorn would close idle connections at once."""
         yield
 
-    async def stop_accepting(self, listening: socket.socket) -> None:
-        """Refuse new connections; those that are open stay, and those that wait to be accepted are.
-
-        The kernel resets what waits when its listener is closed. The loop accepts one connection a turn.
-        """
-        waiting = select.poll()
-        waiting.register(listening, select.POLLIN)
-        for _ in range(BACKLOG):
-            if not waiting.poll(0):
-                break
-            await asyncio.sleep(0)
+    def stop_accepting(self) -> None:
+        """Refuse new connections; those that are open stay. The kernel resets those that were not accepted yet."""
         for server in self.servers:
             server.close()
 
@@ -124,14 +114,14 @@ class App:
             # Any of these ends before the signal only by a fault, which must not leave half a server behind.
             await asyncio.wait({leaving, serving, managing, watching}, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
-            await self._drain(inference, inference_socket, watching)
+            await self._drain(inference, watching)
             await serving
             management.should_exit = True
             await managing
             if not watching.cancelled():
                 watching.result()
 
-    async def _drain(self, inference: _Listener, listening: socket.socket, watching: asyncio.Task[None]) -> None:
+    async def _drain(self, inference: _Listener, watching: asyncio.Task[None]) -> None:
         self._lifecycle.draining = self._registry.draining = True
         _log.info("draining", seconds=self._settings.drain_delay)
         if self._registry.live is not None:  # else requests may wait for a first load, which is seen to its end
@@ -139,7 +129,7 @@ class App:
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
             await self._pause(ON_THE_WIRE)
-        await inference.stop_accepting(listening)
+        inference.stop_accepting()
         if self._settings.drain_delay:
             await self._until_left(inference)
         inference.should_exit = True

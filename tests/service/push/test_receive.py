@@ -53,6 +53,30 @@ def taken(data: bytes, volume: Path) -> list[str]:
     return [f"{one.model}/{one.version} {one.outcome}" for one in receive.receive(io.BytesIO(data), volume)]
 
 
+class Watched(io.BytesIO):
+    """A stream that looks at the volume each time that more of it is read."""
+
+    def __init__(self, data: bytes, volume: Path) -> None:
+        super().__init__(data)
+        self.volume = volume
+        self.visible: list[str] = []
+        self.arriving: set[int] = set()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.visible += [path.name for path in self.volume.iterdir() if not path.name.startswith(".")]
+        self.arriving |= {path.stat().st_ino for path in self.volume.rglob("model*") if path.is_file()}
+        return super().read(size)
+
+
+def test_a_version_is_nowhere_to_be_seen_until_it_is_renamed_whole(volume: Path) -> None:
+    stream = Watched(stream_of("1.2.0"), volume)
+    receive.receive(stream, volume)
+    assert stream.visible == []
+    assert stream.arriving
+    came = {path.stat().st_ino for path in (volume / "churn" / "1.2.0").iterdir()}
+    assert stream.arriving <= came, "renamed: what was checked is what lies there, not a copy of it"
+
+
 def test_versions_come_to_lie_under_their_model_byte_for_byte(volume: Path) -> None:
     assert taken(stream_of("1.2.0", "2.0.0"), volume) == ["churn/1.2.0 written", "churn/2.0.0 written"]
     assert sorted(os.listdir(volume)) == ["churn"]  # noqa: PTH208 - hidden leftovers too

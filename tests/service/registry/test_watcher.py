@@ -152,6 +152,20 @@ async def test_the_baseline_is_handed_to_the_gates_until_the_revision_settles() 
     assert pod.loads.baselines == [V1]
 
 
+async def test_a_base_that_is_not_wanted_any_more_when_it_is_loaded_is_not_swapped_in() -> None:
+    pod = Pod(Snapshot(target=Target("target", 8, V2), settled=Target("settled", 7, V1)))
+
+    def call_off() -> None:
+        pod.source.snapshot = Snapshot(target=Target("target", 8, V2), settled=Target("settled", 9, V1))
+
+    pod.loads.during = call_off
+    status = await pod.step()
+    assert (status["ready"], status["live"]) == (False, None)
+    pod.loads.during = lambda: None
+    await pod.step()
+    assert pod.number() == "1.0.0"
+
+
 async def test_the_marker_stands_while_a_move_loads_and_is_gone_afterwards(tmp_path: Path) -> None:
     pod = Pod(Snapshot(settled=Target("settled", 7, V1)), state=tmp_path)
     await pod.step()
