@@ -15,6 +15,8 @@ from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Target
 from modelroll_server.telemetry.metrics import Metrics
 
+THREADS = 2  # that compute
+
 
 @dataclass
 class Server:
@@ -36,7 +38,7 @@ class Server:
 async def serving() -> AsyncIterator[Server]:
     """A server with version 1.0.0 live."""
     registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
-    turns = Turns(2, metrics, max_queued_rows=100)
+    turns = Turns(THREADS, metrics, max_queued_rows=100)
     app = InferenceApp(registry, Inference(registry, turns, metrics), metrics, lifecycle)
     management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
 

@@ -11,7 +11,7 @@ import pytest
 import stand_in
 from modelroll_server import errors
 from modelroll_server.http import body, problems
-from stand_in_server import Server
+from stand_in_server import THREADS, Server
 
 ROW = stand_in.ROW
 JSON = {"content-type": "application/json"}
@@ -222,19 +222,24 @@ async def test_a_request_in_flight_finishes_on_its_version(server: Server) -> No
 
 
 async def test_too_many_rows_at_once_are_refused_with_a_time_to_come_back(server: Server) -> None:
-    started, may_end = threading.Event(), threading.Event()
+    started, may_end = threading.Semaphore(0), threading.Event()
 
     def wait(_: object) -> None:
-        started.set()
+        started.release()
         assert may_end.wait(10)
 
     server.swap("1.1.0", stand_in.Echo(wait))
-    slow = asyncio.create_task(server.inference.post("/batch_predict", json=[ROW] * 90))
-    assert await asyncio.to_thread(started.wait, 10)
+    computing = [asyncio.create_task(server.inference.post("/predict", json=ROW)) for _ in range(THREADS)]
+    for _ in computing:
+        assert await asyncio.to_thread(started.acquire, timeout=10)
+    waiting = asyncio.create_task(server.inference.post("/batch_predict", json=[ROW] * 90))
+    async with asyncio.timeout(10):
+        while b"\nqueued_rows 90.0" not in server.metrics.exposition():
+            await asyncio.sleep(0.01)
     refused = await server.inference.post("/batch_predict", json=[ROW] * 11)
     may_end.set()
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
-    assert (await slow).status_code == 200
+    assert {(await one).status_code for one in (*computing, waiting)} == {200}
 
 
 async def test_a_deadline_is_kept(server: Server) -> None:

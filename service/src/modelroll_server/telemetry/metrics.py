@@ -50,7 +50,7 @@ class Metrics:
             "prediction_non_finite", "Numbers answered as null, being NaN or infinite", model, registry=registry
         )
         self.in_flight = Gauge("requests_in_flight", "Requests for predictions being answered", registry=registry)
-        self.queued_rows = Gauge("queued_rows", "Rows waiting or being computed", registry=registry)
+        self.queued_rows = Gauge("queued_rows", "Rows waiting to be computed", registry=registry)
         self.info = Gauge(
             "model_info", "1 for the live version", (*model, "digest", "runtime", "revision"), registry=registry
         )
