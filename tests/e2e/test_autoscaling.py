@@ -2,10 +2,11 @@
 
 import pytest
 
-from harness.cluster import Namespace, wait_until
+from harness.cluster import Namespace
 from harness.load_pod import Load
 from harness.release import CHURN, NAME, fresh
 from harness.traffic import under_load
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from harness.cluster import Object, wait_until
+from harness.cluster import Object
 from harness.release import CHURN, CLAIM, NAME, Release, fresh
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from harness.cluster import Object, holds_for, wait_until
+from harness.cluster import Object
 from harness.readiness import TARGET, Readiness
 from harness.release import CHURN, NAME, SERVERS, Release, fresh
+from harness.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
 

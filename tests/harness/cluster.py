@@ -5,16 +5,12 @@ Knows nothing of modelroll; `release` does.
 
 import json
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-POLL_SECONDS = 0.2
 
 Object = dict[str, Any]
-Said = TypeVar("Said")
 
 
 class CommandFailed(AssertionError):
@@ -79,27 +75,3 @@ class Namespace:
         for volume in json.loads(run("kubectl", "get", "persistentvolumes", "--output=json"))["items"]:
             if (volume["spec"].get("claimRef") or {}).get("namespace") == self.name:
                 run("kubectl", "delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
-
-
-def wait_until(predicate: Callable[[], Said], deadline: float = 60, *, what: str = "") -> Said:
-    """Poll until the predicate says something true, and return that.
-
-    Args:
-        predicate: asked again and again; its last answer is part of the failure.
-        deadline: seconds after which the wait is a failure.
-        what: what is waited for, in words.
-    """
-    end = time.monotonic() + deadline
-    while not (said := predicate()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline:.0f} s: {what or predicate} (last: {said!r})")
-        time.sleep(POLL_SECONDS)
-    return said
-
-
-def holds_for(predicate: Callable[[], bool], seconds: float, *, what: str) -> None:
-    """Poll for so many seconds that something stays true: that nothing happens can only be seen over time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        assert predicate(), f"did not stay true: {what}"
-        time.sleep(POLL_SECONDS)

@@ -5,8 +5,9 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from harness.cluster import Namespace, wait_until
+from harness.cluster import Namespace
 from harness.readiness import Readiness
+from harness.waiting import wait_until
 
 LONGEST_PAUSE = 4.0
 

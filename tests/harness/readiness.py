@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
 
-from harness.cluster import Object, wait_until
+from harness.cluster import Object
+from harness.waiting import wait_until
 
 TARGET = "modelroll.dev/target"
 

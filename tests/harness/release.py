@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.cluster import ROOT, CommandFailed, Namespace, Object, run, wait_until
+from harness.cluster import ROOT, CommandFailed, Namespace, Object, run
+from harness.waiting import wait_until
 
 NAME = "churn"
 CLAIM = "models"

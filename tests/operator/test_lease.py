@@ -59,7 +59,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_lease_that_nobody_holds_is_taken_and_renewed() -> None:
     api = OneLease()
-    lease = Lease(api, "l", "one")
+    lease = Lease(api, "one")
     await lease.acquire()
     assert api.holder == "one"
     async with asyncio.TaskGroup() as group:
@@ -70,7 +70,7 @@ async def test_a_lease_that_nobody_holds_is_taken_and_renewed() -> None:
 
 async def test_a_holder_that_renews_keeps_the_others_out_and_one_that_stops_does_not() -> None:
     api = OneLease()
-    first, second = Lease(api, "l", "one"), Lease(api, "l", "two")
+    first, second = Lease(api, "one"), Lease(api, "two")
     await first.acquire()
     waiting = asyncio.create_task(second.acquire())
     keeping = asyncio.create_task(first.keep())
@@ -84,26 +84,26 @@ async def test_a_holder_that_renews_keeps_the_others_out_and_one_that_stops_does
 
 async def test_a_lease_that_is_let_go_of_is_free_at_once() -> None:
     api = OneLease()
-    lease = Lease(api, "l", "one")
+    lease = Lease(api, "one")
     await lease.acquire()
     await lease.release()
     assert api.holder == ""
-    await Lease(api, "l", "two").release()
-    await Lease(api, "l", "two").acquire()
+    await Lease(api, "two").release()
+    await Lease(api, "two").acquire()
     await lease.release()
     assert api.holder == "two", "nobody lets go of another's"
 
 
 async def test_a_container_that_starts_again_takes_its_own_lease_up() -> None:
     api = OneLease()
-    await Lease(api, "l", "one").acquire()
-    await asyncio.wait_for(Lease(api, "l", "one").acquire(), 0.1)
+    await Lease(api, "one").acquire()
+    await asyncio.wait_for(Lease(api, "one").acquire(), 0.1)
 
 
 @pytest.mark.parametrize("how", ["hangs", "refuses", "conflicts"])
 async def test_a_holder_that_cannot_renew_gives_up_before_anybody_takes_over(how: str) -> None:
     api = OneLease()
-    lease = Lease(api, "l", "one")
+    lease = Lease(api, "one")
     await lease.acquire()
     began = asyncio.get_running_loop().time()
     if how == "hangs":
@@ -117,7 +117,7 @@ async def test_a_holder_that_cannot_renew_gives_up_before_anybody_takes_over(how
 
 async def test_a_holder_that_sees_another_in_its_place_gives_up() -> None:
     api = OneLease()
-    lease = Lease(api, "l", "one")
+    lease = Lease(api, "one")
     await lease.acquire()
     assert api.held is not None
     api.held["spec"]["holderIdentity"] = "two"

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from harness.cluster import ROOT, Namespace, holds_for, run, wait_until
+from harness.cluster import ROOT, Namespace, run
+from harness.waiting import holds_for, wait_until
 from simulation.kubelet import Kubelet, deployment
 
 pytestmark = pytest.mark.needs("cluster", "kubectl")

@@ -10,7 +10,7 @@ from modelroll_operator import liverule, steps
 from modelroll_operator import target as targets
 from modelroll_operator.observed import Attempt, Failure, ModelVersion, Observed, PodStatus
 from modelroll_operator.plan import plan
-from modelroll_operator.report import Condition, report, unresolved
+from modelroll_operator.report import Condition, PodCounts, report, unresolved
 from modelroll_operator.rollout import Phase, State
 from simulation import values
 
@@ -101,7 +101,7 @@ def test_a_failed_version_carries_the_pods_own_words() -> None:
 def test_what_keeps_pods_from_serving_is_named() -> None:
     refusing = Failure(8, "ArtifactMissing", "nothing is at churn/2.0.0")
     old = values.pod("b-old", values.serving(OLD.content, 7))
-    new = values.pod("c-new", PodStatus(None, False, 0, 8, refusing), ready=False)
+    new = values.pod("c-new", PodStatus(None, 0, 8, refusing), ready=False)
     nowhere = values.pod("d-new", None, ready=False, hindrance="Unschedulable: 0/1 nodes are available")
     leaving = replace(nowhere, name="a-leaving", terminating=True)
 
@@ -122,7 +122,7 @@ def test_what_keeps_pods_from_serving_is_named() -> None:
 def test_pods_are_counted() -> None:
     pods = (*values.pods_serving(NEW.content, 8, 1), values.pod("old", values.serving(OLD.content, 7)))
     said = report(replace(_rolling("applied"), pods=pods), NEW)
-    assert said.pods == {"desired": 2, "updated": 1, "ready": 2, "summary": "1/2"}
+    assert said.pods == PodCounts(desired=2, updated=1, ready=2)
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,22 @@ def test_a_version_for_no_deployment_is_stalled(version: ModelVersion, siblings:
     conditions = {one.type: one for one in unresolved(version, siblings).conditions}
     assert (conditions["Stalled"].status, conditions["Stalled"].reason) == ("True", reason)
     assert conditions["Ready"].status == "False"
+
+
+def test_who_keeps_the_next_rollout_from_beginning_is_named() -> None:
+    third = values.model_version("3.0.0")
+    closing = replace(_rolling("settled"), versions=(OLD, NEW, third))
+    draining = values.pod("old", values.serving(OLD.content, 7), ready=False, terminating=True)
+    mute, arrived = values.pod("mute", None), values.pod("new", values.serving(NEW.content, 8))
+
+    ready = _conditions(replace(closing, pods=(draining, arrived)), third)["Ready"]
+    assert (ready.reason, ready.message) == (
+        "Pending",
+        "its rollout begins when the one before it has ended; leaving: old",
+    )
+    seen = replace(closing, pods=(draining, mute, arrived))
+    conditions = _conditions(seen, third)
+    assert conditions["Reconciling"].reason == conditions["Ready"].reason == "PodsUnreadable"
+    assert conditions["Ready"].message.endswith("what they serve is not known: mute")
+    step = plan(replace(seen, versions=(OLD, replace(NEW, live=True), third)))
+    assert step == steps.Wait("pods may still answer with something else: old, mute")

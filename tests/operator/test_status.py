@@ -7,7 +7,7 @@ import pytest
 
 from modelroll_operator.api import Answer, Api, ApiError
 from modelroll_operator.observed import Attempt
-from modelroll_operator.report import Condition, Report
+from modelroll_operator.report import Condition, PodCounts, Report
 from modelroll_operator.status import StatusWriter
 from simulation import values
 
@@ -16,11 +16,11 @@ PROGRESSING = Report(
         Condition("Ready", "False", "Progressing", "pods move"),
         Condition("Reconciling", "True", "Progressing", "pods move"),
     ),
-    pods={"desired": 2, "updated": 0, "ready": 2, "summary": "0/2"},
+    pods=PodCounts(desired=2, updated=0, ready=2),
 )
 LIVE = Report(
     (Condition("Ready", "True", "Live", "it answers"), Condition("Live", "True", "Live", "it answers")),
-    pods={"desired": 2, "updated": 2, "ready": 2, "summary": "2/2"},
+    pods=PodCounts(desired=2, updated=2, ready=2),
     served_digest="sha256:1",
     succeeded="key",
     revision=8,

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from modelroll_operator import observed, rollout
 from modelroll_operator.api import Api, ApiError
-from modelroll_operator.target import MOVE_ANNOTATION, TARGET_ANNOTATION
+from modelroll_operator.names import MOVE_ANNOTATION, TARGET_ANNOTATION
 from simulation.pod import SimulatedPod
 
 STEP = 0.1  # seconds
@@ -145,7 +145,7 @@ def _document(name: str, uid: str, said: observed.PodStatus) -> Json:
             "path": said.live.path,
             "digest": said.live.digest,
             "revision": said.live_revision,
-            "env": said.live_env,
+            "env": said.live.env,
         }
     failure = None
     if said.failure is not None:

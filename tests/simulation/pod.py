@@ -59,7 +59,9 @@ class SimulatedPod:
         if self.live is None:
             return None
         content = self.live.content
-        return Content(env=True) if content.env else Content(version=content.version, path=content.path)
+        return (
+            Content(env=True) if content.env else Content(version=content.version, path=content.path, env=content.env)
+        )
 
     def delete(self, now: datetime) -> None:
         """What the API server does with it on deletion."""
@@ -103,8 +105,7 @@ class SimulatedPod:
         """What it says on `/status`."""
         content = None if self.live is None else self.live.content
         return observed.PodStatus(
-            live=None if content is None else Content(version=content.version, path=content.path),
-            live_env=content is not None and content.env,
+            live=None if content is None else Content(version=content.version, path=content.path, env=content.env),
             live_revision=0 if self.live is None else self.live.revision,
             wanted_revision=self.wanted,
             failure=self.failure,

@@ -65,10 +65,11 @@ def deployment(template: str | None = None, replicas: int = 2, **changes: Any) -
 
 def serving(live: Content, revision: int, **changes: Any) -> PodStatus:
     """What a pod says that serves `live`."""
-    said = live if not live.env else content("0.0.1")  # a pod names what it found on MODEL_PATH
+    said = (
+        msgspec.structs.replace(content("0.0.1"), env=True) if live.env else live
+    )  # a pod names what it found on MODEL_PATH
     values: dict[str, Any] = {
         "live": said,
-        "live_env": live.env,
         "live_revision": revision,
         "wanted_revision": revision,
         "failure": None,

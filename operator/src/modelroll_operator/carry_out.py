@@ -6,13 +6,12 @@ actor looks again.
 
 import asyncio
 
-from modelroll_operator import steps
+from modelroll_operator import names, steps
 from modelroll_operator.api import APPLY, FIELD_MANAGER, MERGE, Api, ApiError, Json
-from modelroll_operator.observe import APPS, Snapshot, config_map_name
+from modelroll_operator.observe import Snapshot, is_owned
 from modelroll_operator.observed import Deployment, Pod
 from modelroll_operator.rollout import State
 from modelroll_operator.status import StatusWriter
-from modelroll_operator.target import MODEL_LABEL, MOVE_ANNOTATION, TARGET_ANNOTATION
 
 AT_ONCE = 32
 
@@ -45,15 +44,15 @@ class Hands:
         return True
 
     async def _save(self, deployment: Deployment, old: Json | None, state: State) -> None:
-        name = config_map_name(deployment.name)
-        owner = {"apiVersion": APPS, "kind": "Deployment", "name": deployment.name, "uid": deployment.uid}
+        name = names.config_map(deployment.name)
+        owner = {"apiVersion": names.APPS, "kind": "Deployment", "name": deployment.name, "uid": deployment.uid}
         body: Json = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name, "labels": {MODEL_LABEL: deployment.model}, "ownerReferences": [owner]},
+            "metadata": {"name": name, "labels": {names.MODEL_LABEL: deployment.model}, "ownerReferences": [owner]},
             "data": state.data(),
         }
-        if old is not None and not _belongs(old, deployment.uid):
+        if old is not None and not is_owned(old, deployment.uid):
             # It is of an earlier Deployment of this name, and the garbage collector is about to take it.
             uid = {"preconditions": {"uid": old["metadata"]["uid"]}}
             await self._api.call("DELETE", self._api.core("configmaps", name), uid)
@@ -66,14 +65,14 @@ class Hands:
 
     async def _apply_template(self, deployment: Deployment, annotation: str | None) -> None:
         # Leaving an owned field out of what is applied is how it is taken away.
-        annotations = {} if annotation is None else {TARGET_ANNOTATION: annotation}
+        annotations = {} if annotation is None else {names.TARGET_ANNOTATION: annotation}
         body = {
-            "apiVersion": APPS,
+            "apiVersion": names.APPS,
             "kind": "Deployment",
             "metadata": {"name": deployment.name, "resourceVersion": deployment.resource_version},
             "spec": {"template": {"metadata": {"annotations": annotations}}},
         }
-        path = self._api.group(APPS, "deployments", deployment.name)
+        path = self._api.group(names.APPS, "deployments", deployment.name)
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         await self._api.call("PATCH", path, body, query=query, content_type=APPLY)
 
@@ -81,7 +80,7 @@ class Hands:
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def one(pod: Pod) -> None:
-            body = {"metadata": {"uid": pod.uid, "annotations": {MOVE_ANNOTATION: annotation}}}
+            body = {"metadata": {"uid": pod.uid, "annotations": {names.MOVE_ANNOTATION: annotation}}}
             try:
                 async with slots:
                     await self._api.call("PATCH", self._api.core("pods", pod.name), body, content_type=MERGE)
@@ -90,7 +89,3 @@ class Hands:
                     raise
 
         await asyncio.gather(*(one(pod) for pod in pods))
-
-
-def _belongs(config_map: Json, uid: str) -> bool:
-    return any(owner["uid"] == uid for owner in config_map["metadata"].get("ownerReferences") or [])

@@ -12,6 +12,7 @@ import structlog
 
 from modelroll_operator.api import Api, ApiError, Json
 
+NAME = "modelroll-operator"  # one for all releases of a namespace: the Role allows no other
 GROUP = "coordination.k8s.io/v1"
 DURATION = 15  # seconds after which a holder that did not renew is taken for gone
 RENEW_EVERY = 4.0
@@ -30,9 +31,8 @@ class LeaseLost(Exception):
 class Lease:
     """One Lease, held or waited for."""
 
-    def __init__(self, api: Api, name: str, identity: str) -> None:
+    def __init__(self, api: Api, identity: str) -> None:
         self._api = api
-        self._name = name
         self._identity = identity
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0
@@ -47,10 +47,10 @@ class Lease:
             except ApiError as error:
                 holder = str(error)
             if not holder:
-                _log.info("holding the lease", name=self._name)
+                _log.info("holding the lease", name=NAME)
                 return
             if holder != said:
-                _log.info("standing by", name=self._name, holder=holder)
+                _log.info("standing by", name=NAME, holder=holder)
                 said = holder
             await asyncio.sleep(STAND_BY)
 
@@ -96,7 +96,7 @@ class Lease:
         began = time.monotonic()
         lease = await self._read()
         if lease is None:
-            lease = {"metadata": {"name": self._name}, "spec": {"leaseTransitions": 0}}
+            lease = {"metadata": {"name": NAME}, "spec": {"leaseTransitions": 0}}
         spec = lease["spec"]
         holder = spec.get("holderIdentity") or ""
         if holder not in {"", self._identity} and not self._has_run_out(holder, spec.get("renewTime") or ""):
@@ -118,7 +118,7 @@ class Lease:
 
     async def _read(self) -> Json | None:
         try:
-            answer = await self._api.call("GET", self._api.group(GROUP, "leases", self._name), timeout=TIMEOUT)
+            answer = await self._api.call("GET", self._api.group(GROUP, "leases", NAME), timeout=TIMEOUT)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -128,6 +128,6 @@ class Lease:
     async def _write(self, lease: Json) -> None:
         body = {"apiVersion": GROUP, "kind": "Lease", **lease}
         if "resourceVersion" in lease["metadata"]:
-            await self._api.call("PUT", self._api.group(GROUP, "leases", self._name), body, timeout=TIMEOUT)
+            await self._api.call("PUT", self._api.group(GROUP, "leases", NAME), body, timeout=TIMEOUT)
         else:
             await self._api.call("POST", self._api.group(GROUP, "leases"), body, timeout=TIMEOUT)

@@ -42,7 +42,7 @@ async def run(settings: Settings) -> None:
     metrics = Metrics()
     supervisor: Supervisor | None = None
     api = await Api.connect(settings.namespace)
-    lease = Lease(api, settings.lease, settings.identity)
+    lease = Lease(api, settings.identity)
     runner = await management.serve(
         settings.management_port,
         metrics.registry,

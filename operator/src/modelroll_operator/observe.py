@@ -7,20 +7,12 @@ import hashlib
 import json
 from datetime import datetime
 
+from modelroll_operator import names
 from modelroll_operator import rollout as rollouts
 from modelroll_operator import target as targets
 from modelroll_operator.api import Answer, Api, ApiError, Json
 from modelroll_operator.observed import Attempt, Deployment, ModelVersion, Observed, Pod, PodStatus
 from modelroll_operator.pods import Pods, is_ready
-
-APPS = "apps/v1"
-GROUP = "modelroll.dev/v1alpha1"
-PLURAL = "modelversions"
-
-
-def config_map_name(deployment: str) -> str:
-    """The name of the ConfigMap that holds the state of a Deployment."""
-    return f"{deployment}-target"
 
 
 class Snapshot:
@@ -47,13 +39,12 @@ class Observer:
 
     async def deployments(self) -> dict[str, str]:
         """The names of the Deployments that serve a model, with the model."""
-        answer = await self._list(self._api.group(APPS, "deployments"), targets.MODEL_LABEL)
-        items = answer.body["items"]
-        return {item["metadata"]["name"]: item["metadata"]["labels"][targets.MODEL_LABEL] for item in items}
+        items = (await self._deployments()).body["items"]
+        return {item["metadata"]["name"]: item["metadata"]["labels"][names.MODEL_LABEL] for item in items}
 
     async def model_versions(self) -> Answer:
         """The list of all ModelVersions of the namespace."""
-        return await self._api.call("GET", self._api.group(GROUP, PLURAL))
+        return await self._api.call("GET", self._api.group(names.GROUP, names.PLURAL))
 
     async def snapshot(self, name: str) -> Snapshot | None:
         """One Deployment's surroundings; None when it is gone or serves no model.
@@ -61,19 +52,19 @@ class Observer:
         Raises:
             ApiError: a read was refused or not answered.
         """
-        answer = await self._list(self._api.group(APPS, "deployments"), targets.MODEL_LABEL)
+        answer = await self._deployments()
         items = answer.body["items"]
         item = next((one for one in items if one["metadata"]["name"] == name), None)
         if item is None:
             return None
-        model = item["metadata"]["labels"][targets.MODEL_LABEL]
+        model = item["metadata"]["labels"][names.MODEL_LABEL]
         siblings = sorted(
-            one["metadata"]["name"] for one in items if one["metadata"]["labels"][targets.MODEL_LABEL] == model
+            one["metadata"]["name"] for one in items if one["metadata"]["labels"][names.MODEL_LABEL] == model
         )
         sets = await self._replica_sets(item)
         config_map = await self._config_map(name)
         state = None
-        if config_map is not None and _is_owned(config_map, item["metadata"]["uid"]):
+        if config_map is not None and is_owned(config_map, item["metadata"]["uid"]):
             state = rollouts.read(config_map.get("data") or {})
         versions = [one for one in (await self.model_versions()).body["items"] if one["spec"]["model"] == model]
         pods = await self._pods_of(item, {one["metadata"]["uid"] for one in sets}, state)
@@ -88,16 +79,19 @@ class Observer:
         )
         return Snapshot(observed, config_map, {one["metadata"]["uid"]: one for one in versions})
 
+    async def _deployments(self) -> Answer:
+        return await self._list(self._api.group(names.APPS, "deployments"), names.MODEL_LABEL)
+
     async def _list(self, path: str, selector: str) -> Answer:
         return await self._api.call("GET", path, query={"labelSelector": selector})
 
     async def _replica_sets(self, deployment: Json) -> list[Json]:
-        answer = await self._list(self._api.group(APPS, "replicasets"), _selector(deployment))
-        return [one for one in answer.body["items"] if _is_owned(one, deployment["metadata"]["uid"])]
+        answer = await self._list(self._api.group(names.APPS, "replicasets"), _selector(deployment))
+        return [one for one in answer.body["items"] if is_owned(one, deployment["metadata"]["uid"])]
 
     async def _config_map(self, deployment: str) -> Json | None:
         try:
-            answer = await self._api.call("GET", self._api.core("configmaps", config_map_name(deployment)))
+            answer = await self._api.call("GET", self._api.core("configmaps", names.config_map(deployment)))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -131,7 +125,8 @@ def _selector(deployment: Json) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
-def _is_owned(item: Json, uid: str) -> bool:
+def is_owned(item: Json, uid: str) -> bool:
+    """Whether the object of this uid owns `item`."""
     return any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or [])
 
 
@@ -141,7 +136,7 @@ def _annotation(metadata: Json, name: str) -> str | None:
 
 
 def _template_target(item: Json) -> str | None:
-    return _annotation(item["spec"]["template"].get("metadata") or {}, targets.TARGET_ANNOTATION)
+    return _annotation(item["spec"]["template"].get("metadata") or {}, names.TARGET_ANNOTATION)
 
 
 def _deployment(item: Json, model: str) -> Deployment:
@@ -174,8 +169,8 @@ def _pod(item: Json, status: PodStatus | None) -> Pod:
         ready=is_ready(item),
         terminating=deleted is not None,
         gone_by=None if deleted is None else datetime.fromisoformat(deleted),
-        target=_annotation(metadata, targets.TARGET_ANNOTATION),
-        move=_annotation(metadata, targets.MOVE_ANNOTATION),
+        target=_annotation(metadata, names.TARGET_ANNOTATION),
+        move=_annotation(metadata, names.MOVE_ANNOTATION),
         hindrance=hindrance(item["status"]),
         status=status,
     )
@@ -216,7 +211,7 @@ def model_version(item: Json) -> ModelVersion:
         allow_schema_change=strategy.get("allowSchemaChange", False),
         paused=spec.get("paused", False),
         withdrawn=spec.get("withdrawn", False),
-        retry=_annotation(metadata, targets.RETRY_ANNOTATION) or "",
+        retry=_annotation(metadata, names.RETRY_ANNOTATION) or "",
         attempt=None
         if attempt is None
         else Attempt(attempt["key"], attempt["outcome"], attempt.get("reason", ""), attempt.get("message", "")),

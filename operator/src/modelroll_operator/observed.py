@@ -44,13 +44,28 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PodStatus:
-    """What a pod says of itself on `/status`."""
+    """What a pod says of itself on `/status`.
+
+    Attributes:
+        live: What answers; with `env`, what MODEL_PATH turned out to name.
+        live_revision: The revision that it was asked for at; 0 for none.
+        wanted_revision: The highest revision that it has seen.
+        failure: Why it does not serve what it was asked for, if it does not.
+    """
 
     live: Content | None
-    live_env: bool
     live_revision: int
     wanted_revision: int | None
     failure: Failure | None
+
+    def serves(self, content: Content) -> bool:
+        """Whether what answers is `content`."""
+        if self.live is None:
+            return False
+        if content.env:
+            return self.live.env
+        same = (self.live.version, self.live.path) == (content.version, content.path)
+        return same and content.digest in {None, self.live.digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +95,14 @@ class Pod:
     status: PodStatus | None
 
     def serves(self, content: Content) -> bool:
-        """Whether what answers is `content`."""
-        if self.status is None or self.status.live is None:
+        """Whether it says that what answers is `content`."""
+        return self.status is not None and self.status.serves(content)
+
+    def may_answer_otherwise(self, content: Content, now: datetime) -> bool:
+        """Whether it answers, or may, with anything but `content`: a draining pod does, until its grace is over."""
+        if self.serves(content):
             return False
-        if content.env:
-            return self.status.live_env
-        live = self.status.live
-        same = (live.version, live.path) == (content.version, content.path)
-        return same and content.digest in {None, live.digest}
+        return (self.gone_by is None or now < self.gone_by) if self.terminating else self.ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +200,12 @@ class Observed:
             if pod.status is not None and pod.status.failure is not None:
                 return f"{pod.name}: {pod.status.failure.reason}: {pod.status.failure.message}"
         return ""
+
+    @property
+    def outgoing(self) -> tuple[Pod, ...]:
+        """The pods that may still answer with something else than what is settled."""
+        content = (self.state or State()).content
+        return tuple(pod for pod in self.pods if pod.may_answer_otherwise(content, self.now))
 
     @property
     def serving(self) -> tuple[Pod, ...]:

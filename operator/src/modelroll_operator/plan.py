@@ -6,7 +6,7 @@ ConfigMap.
 
 import hashlib
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -14,7 +14,7 @@ from modelroll_operator import liverule, observed, steps
 from modelroll_operator import target as targets
 from modelroll_operator.observed import Attempt, Failure, ModelVersion, Observed, Pod
 from modelroll_operator.rollout import Memory, Rollout, State
-from modelroll_operator.target import Content, Target
+from modelroll_operator.target import Target
 
 ARTIFACT_GRACE = 30.0  # seconds that a push which is under way gets before a missing artifact is a failure
 
@@ -55,7 +55,7 @@ def _recover(seen: Observed) -> steps.Step:
     if any(pod.status is None for pod in seen.serving):
         return steps.Wait("the ConfigMap is lost; asking the pods what they serve")
     served = Counter(
-        targets.ENV if pod.status.live_env else pod.status.live
+        targets.ENV if pod.status.live.env else pod.status.live
         for pod in seen.serving
         if pod.status is not None and pod.status.live is not None
     )
@@ -278,13 +278,6 @@ def _settling(seen: Observed, state: State, rollout: Rollout) -> steps.Step:
 
 
 def _close(seen: Observed, state: State) -> steps.Step:
-    if any(_may_still_answer(pod, seen.now, state.content) for pod in seen.pods):
-        return steps.Wait("pods that served something else are leaving")
+    if seen.outgoing:
+        return steps.Wait(f"pods may still answer with something else: {', '.join(pod.name for pod in seen.outgoing)}")
     return steps.Close(State(settled=state.settled, memory=Memory(counter=state.memory.counter)))
-
-
-def _may_still_answer(pod: Pod, now: datetime, content: Content) -> bool:
-    """Whether a pod still answers, or may, with something else: a draining pod does, until its grace is over."""
-    if pod.terminating:
-        return (pod.gone_by is None or now < pod.gone_by) and not pod.serves(content)
-    return pod.ready and not pod.serves(content)

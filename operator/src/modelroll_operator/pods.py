@@ -14,9 +14,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from modelroll_operator import names
 from modelroll_operator.api import Json
 from modelroll_operator.observed import Failure, PodStatus
-from modelroll_operator.target import MOVE_ANNOTATION, Content
+from modelroll_operator.target import Content
 
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 SWEEP = 300.0  # seconds after which a pod that says nothing new is asked all the same
@@ -99,7 +100,8 @@ class Pods:
             and known.signature == signature
             and ready
             and known.expires > time.monotonic()
-            and _has_arrived(known.status, arrived, revision)
+            and known.status.serves(arrived)
+            and known.status.live_revision >= revision
         ):
             return
         status = await self._ask(pod, uid)
@@ -124,7 +126,7 @@ class Pods:
 
 def _signature(pod: Json) -> tuple[Any, ...]:
     restarts = sum(one.get("restartCount", 0) for one in pod["status"].get("containerStatuses", []))
-    move = (pod["metadata"].get("annotations") or {}).get(MOVE_ANNOTATION)
+    move = (pod["metadata"].get("annotations") or {}).get(names.MOVE_ANNOTATION)
     return restarts, is_ready(pod), move
 
 
@@ -132,11 +134,6 @@ def is_ready(pod: Json) -> bool:
     """Whether the pod's condition Ready is true."""
     conditions = pod["status"].get("conditions") or []
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _has_arrived(status: PodStatus, content: Content, revision: int) -> bool:
-    live = status.live_env if content.env else status.live is not None and status.live.path == content.path
-    return live and status.live_revision >= revision
 
 
 def _management_port(pod: Json) -> int:
@@ -150,8 +147,7 @@ def _management_port(pod: Json) -> int:
 def _status(document: _Document) -> PodStatus:
     live, failure = document.live, document.failure
     return PodStatus(
-        live=None if live is None else Content(version=live.version, path=live.path, digest=live.digest),
-        live_env=live is not None and live.env,
+        live=None if live is None else Content(version=live.version, path=live.path, digest=live.digest, env=live.env),
         live_revision=0 if live is None else live.revision,
         wanted_revision=None if document.wanted is None else document.wanted.revision,
         failure=None if failure is None else Failure(failure.revision, failure.reason, _sentence(failure)),

@@ -7,7 +7,6 @@ Reconciling, Stalled and Conflict are there only while true, as kstatus has it.
 from dataclasses import dataclass
 
 from modelroll_operator import liverule
-from modelroll_operator.api import Json
 from modelroll_operator.observed import ModelVersion, Observed
 from modelroll_operator.rollout import State
 
@@ -23,26 +22,41 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class PodCounts:
+    """Pods of a Deployment, as one ModelVersion sees them.
+
+    Attributes:
+        desired: How many there shall be.
+        updated: How many serve it and are Ready.
+        ready: How many are Ready.
+    """
+
+    desired: int
+    updated: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What is to be said of one ModelVersion.
 
     Attributes:
         conditions: All of them; a type that is absent is to be absent.
-        pods: Desired, updated (serve it and are Ready) and ready pods; None where it has no Deployment.
+        pods: None where it has no Deployment.
         served_digest: What the pods report for it; None when nobody serves it.
         succeeded: The key under which it went live, when it is live.
         revision: The revision that it is settled at, when it is live.
     """
 
     conditions: tuple[Condition, ...]
-    pods: Json | None = None
+    pods: PodCounts | None = None
     served_digest: str | None = None
     succeeded: str | None = None
     revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class _Stand:
     """Where a version stands, in one word and one sentence, and the condition that says so beside Ready."""
 
     ready: str
@@ -62,7 +76,6 @@ def report(seen: Observed, version: ModelVersion) -> Report:
     verified = bool(serving)
     digests = {pod.status.live.digest for pod in serving if pod.status is not None and pod.status.live is not None}
     rolled_out = live and len(serving) == len(seen.serving) and verified
-    pods = {"desired": seen.deployment.desired, "updated": len(serving), "ready": len(seen.serving)}
     conditions = [
         Condition("Ready", stand.ready, stand.reason, stand.message),
         Condition(
@@ -75,7 +88,7 @@ def report(seen: Observed, version: ModelVersion) -> Report:
         conditions.append(Condition(stand.beside, "True", stand.reason, stand.message))
     return Report(
         conditions=tuple(conditions),
-        pods={**pods, "summary": f"{pods['updated']}/{pods['desired']}"},
+        pods=PodCounts(seen.deployment.desired, len(serving), len(seen.serving)),
         served_digest=digests.pop() if len(digests) == 1 else None,
         succeeded=liverule.key(version, seen.deployment.template_hash) if live else None,
         revision=state.settled.revision if live and state.settled is not None else None,
@@ -104,50 +117,57 @@ def unresolved(version: ModelVersion, siblings: tuple[str, ...]) -> Report:
     )
 
 
-def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -> _State:
+def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -> _Stand:
     choice = liverule.choose(seen)
     rollout = state.rollout
     if version.withdrawn:
         kept = f"; still served: apply a ModelVersion of {version.model} for the version to go back to"
         sentence = "taken out by spec.withdrawn" + (kept if live else "")
-        return _State("False", "Withdrawn", sentence)
+        return _Stand("False", "Withdrawn", sentence)
     if version.strategy not in liverule.STRATEGIES:
         sentence = f"this operator rolls by {', '.join(sorted(liverule.STRATEGIES))}, not yet by {version.strategy}"
-        return _State("False", "StrategyUnsupported", sentence, "Stalled")
+        return _Stand("False", "StrategyUnsupported", sentence, "Stalled")
     if liverule.failed(version, seen.deployment.template_hash) and version.attempt is not None:
-        return _State("False", version.attempt.reason, version.attempt.message, "Stalled")
+        return _Stand("False", version.attempt.reason, version.attempt.message, "Stalled")
     if version.version in liverule.conflicts(liverule.candidates(seen)):
         sentence = (
             f"another ModelVersion of {version.model} has the version {version.version} too; withdraw or delete one"
         )
-        return _State("False", "Conflict", sentence, "Conflict")
+        return _Stand("False", "Conflict", sentence, "Conflict")
     if live:
-        return _State("True", "Live", f"every new pod serves {version.version}")
+        return _Stand("True", "Live", f"every new pod serves {version.version}")
     if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
         trouble = seen.trouble(version.content)
         sentence = f"pods are moving to {version.version}" + (f"; {trouble}" if trouble else "")
-        return _State("False", "Progressing", sentence, "Reconciling")
+        return _Stand("False", "Progressing", sentence, "Reconciling")
     if choice.live is not None and choice.live.uid == version.uid:
         return _waiting(seen, version)
     return _superseded(choice, version)
 
 
-def _waiting(seen: Observed, version: ModelVersion) -> _State:
+def _waiting(seen: Observed, version: ModelVersion) -> _Stand:
     if version.paused:
-        return _State("False", "Paused", "spec.paused is true; no rollout begins until it is false")
+        return _Stand("False", "Paused", "spec.paused is true; no rollout begins until it is false")
     if seen.deployment.paused:
-        return _State("False", "DeploymentPaused", "the Deployment is paused; kubectl rollout resume lets it go on")
-    begins = "when the rollout before this one has ended" if (seen.state or State()).rollout else "now"
-    return _State("False", "Pending", f"its rollout begins {begins}", "Reconciling")
+        return _Stand("False", "DeploymentPaused", "the Deployment is paused; kubectl rollout resume lets it go on")
+    if (seen.state or State()).rollout is None:
+        return _Stand("False", "Pending", "its rollout begins now", "Reconciling")
+    sentence = "its rollout begins when the one before it has ended"
+    mute = [pod.name for pod in seen.outgoing if pod.ready and pod.status is None]
+    if mute:
+        silent = f"Ready, but nobody answers for /status, so what they serve is not known: {', '.join(mute)}"
+        return _Stand("False", "PodsUnreadable", f"{sentence}; {silent}", "Reconciling")
+    leaving = ", ".join(pod.name for pod in seen.outgoing)
+    return _Stand("False", "Pending", sentence + (f"; leaving: {leaving}" if leaving else ""), "Reconciling")
 
 
-def _superseded(choice: liverule.Choice, version: ModelVersion) -> _State:
+def _superseded(choice: liverule.Choice, version: ModelVersion) -> _Stand:
     if choice.live is None:
-        return _State("True", "Superseded", "two ModelVersions of one higher version are in conflict")
-    return _State("True", "Superseded", f"{choice.live.version} goes before {version.version}")
+        return _Stand("True", "Superseded", "two ModelVersions of one higher version are in conflict")
+    return _Stand("True", "Superseded", f"{choice.live.version} goes before {version.version}")
 
 
-def _verified(stand: _State, *, verified: bool) -> tuple[str, str, str]:
+def _verified(stand: _Stand, *, verified: bool) -> tuple[str, str, str]:
     if verified:
         return "True", "Served", "pods report its path and digest as what they serve"
     if stand.beside == "Stalled":

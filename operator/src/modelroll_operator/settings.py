@@ -16,7 +16,6 @@ class Settings:
     Attributes:
         namespace: NAMESPACE: the one that it works in.
         identity: POD_NAME: who holds the Lease; default, the host's name and the process.
-        lease: LEASE_NAME.
         management_port: MANAGEMENT_PORT.
         log_level: LOG_LEVEL.
         log_format: LOG_FORMAT: json or console.
@@ -24,7 +23,6 @@ class Settings:
 
     namespace: str
     identity: str
-    lease: str
     management_port: int
     log_level: str
     log_format: str
@@ -45,7 +43,6 @@ def from_environment() -> Settings:
     return Settings(
         namespace=namespace,
         identity=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
-        lease=os.environ.get("LEASE_NAME", "modelroll-operator"),
         management_port=int(port),
         log_level=_one_of("LOG_LEVEL", ("info", "debug", "warning", "error")),
         log_format=_one_of("LOG_FORMAT", ("json", "console")),

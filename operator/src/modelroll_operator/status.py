@@ -3,15 +3,16 @@
 Owns times, history and what counts as a change: an unchanged status is not written.
 """
 
+import dataclasses
 import secrets
 from datetime import datetime
 
 import structlog
 
+from modelroll_operator import names
 from modelroll_operator.api import MERGE, Api, ApiError, Json
-from modelroll_operator.observe import GROUP, PLURAL
 from modelroll_operator.observed import Attempt, Deployment
-from modelroll_operator.report import Condition, Report
+from modelroll_operator.report import Condition, PodCounts, Report
 
 HISTORY = 10
 
@@ -38,10 +39,10 @@ class StatusWriter:
         after: Json = {
             "observedGeneration": item["metadata"]["generation"],
             "conditions": conditions,
-            "pods": report.pods,
+            "pods": None if report.pods is None else _counted(report.pods),
             "servedDigest": report.served_digest,
         }
-        retry = (item["metadata"].get("annotations") or {}).get("modelroll.dev/retry")
+        retry = (item["metadata"].get("annotations") or {}).get(names.RETRY_ANNOTATION)
         if retry is not None:
             after["lastHandledRetry"] = retry
         old_attempt = before.get("attempt") or {}
@@ -79,20 +80,20 @@ class StatusWriter:
     async def _patch(self, item: Json, status: Json) -> None:
         # The version that was read goes along: a status is never written over one that was not seen.
         body = {"metadata": {"resourceVersion": item["metadata"]["resourceVersion"]}, "status": status}
-        path = self._api.group(GROUP, PLURAL, item["metadata"]["name"], "status")
+        path = self._api.group(names.GROUP, names.PLURAL, item["metadata"]["name"], "status")
         await self._api.call("PATCH", path, body, content_type=MERGE)
 
     async def tell_unasked(self, deployment: Deployment, revision: int, message: str, now: datetime) -> None:
         """Say at a Deployment that nothing eligible asks for what it serves; once per settled revision."""
         # Named by what it is about: an operator that starts again finds it told.
         name = f"{deployment.name}.no-eligible-version.{deployment.uid[:8]}.{revision}"
-        about = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment.name, "uid": deployment.uid}
+        about = {"apiVersion": names.APPS, "kind": "Deployment", "name": deployment.name, "uid": deployment.uid}
         await self._tell(name, about, ("Warning", "NoEligibleVersion", message), now)
 
     async def _tell_transition(self, item: Json, condition: Condition, now: datetime) -> None:
         metadata = item["metadata"]
         name = f"{metadata['name']}.{secrets.token_hex(8)}"
-        about = {"apiVersion": GROUP, "kind": "ModelVersion", "name": metadata["name"], "uid": metadata["uid"]}
+        about = {"apiVersion": names.GROUP, "kind": "ModelVersion", "name": metadata["name"], "uid": metadata["uid"]}
         about["resourceVersion"] = metadata["resourceVersion"]
         await self._tell(name, about, (_NEWS[condition.type], condition.reason, condition.message), now)
 
@@ -147,6 +148,10 @@ def _with_entry(status: Json, entry: Json) -> list[Json]:
     return [{name: value for name, value in entry.items() if value is not None}, *(status.get("history") or [])][
         :HISTORY
     ]
+
+
+def _counted(pods: PodCounts) -> Json:
+    return {**dataclasses.asdict(pods), "summary": f"{pods.updated}/{pods.desired}"}
 
 
 def _text(time: datetime) -> str:

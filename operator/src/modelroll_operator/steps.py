@@ -4,6 +4,7 @@ Each can be repeated: doing it twice is doing it once.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from modelroll_operator.observed import Attempt, ModelVersion, Pod
 from modelroll_operator.rollout import State
@@ -29,12 +30,11 @@ class Save:
 
     Attributes:
         state: What it shall hold.
-        why: One of the protocol's words: begin, applied, hold, go on, settle, abort, recover,
-            outrank.
+        why: One of the protocol's words.
     """
 
     state: State
-    why: str
+    why: Literal["begin", "applied", "hold", "go on", "settle", "abort", "recover", "outrank"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,6 @@ from typing import Any
 
 import msgspec
 
-TARGET_ANNOTATION = "modelroll.dev/target"
-MOVE_ANNOTATION = "modelroll.dev/move"
-RETRY_ANNOTATION = "modelroll.dev/retry"
-MODEL_LABEL = "modelroll.dev/model"
-
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is served: one version's artifact, or what MODEL_PATH says (`env`)."""

@@ -8,13 +8,12 @@ from typing import Any
 
 import kopf
 
-from modelroll_operator.observe import config_map_name
-from modelroll_operator.target import MODEL_LABEL
+from modelroll_operator import names
 
 Mark = Callable[[str | None], None]  # the name of a Deployment; None: any of them
 Touch = Callable[[str], object]  # the name of what may be a Deployment that serves a model
 
-_SUFFIX = config_map_name("")
+_SUFFIX = names.config_map("")
 
 
 def registry(mark: Mark, touch: Touch) -> kopf.OperatorRegistry:
@@ -29,11 +28,11 @@ def registry(mark: Mark, touch: Touch) -> kopf.OperatorRegistry:
     def on_model_version(**_: Any) -> None:
         mark(None)
 
-    @kopf.on.event("apps", "v1", "deployments", labels={MODEL_LABEL: kopf.PRESENT}, registry=handlers)
+    @kopf.on.event("apps", "v1", "deployments", labels={names.MODEL_LABEL: kopf.PRESENT}, registry=handlers)
     def on_deployment(name: str | None, **_: Any) -> None:
         mark(name)
 
-    @kopf.on.event("", "v1", "configmaps", labels={MODEL_LABEL: kopf.PRESENT}, registry=handlers)
+    @kopf.on.event("", "v1", "configmaps", labels={names.MODEL_LABEL: kopf.PRESENT}, registry=handlers)
     def on_config_map(name: str | None, **_: Any) -> None:
         if name is not None and name.endswith(_SUFFIX):
             touch(name.removesuffix(_SUFFIX))

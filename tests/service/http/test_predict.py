@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import stand_in
+from harness.waiting import wait_until
 from modelroll_server import errors
 from modelroll_server.http import body, problems
 from stand_in_server import THREADS, Server
@@ -233,9 +234,7 @@ async def test_too_many_rows_at_once_are_refused_with_a_time_to_come_back(server
     for _ in computing:
         assert await asyncio.to_thread(started.acquire, timeout=10)
     waiting = asyncio.create_task(server.inference.post("/batch_predict", json=[ROW] * 90))
-    async with asyncio.timeout(10):
-        while b"\nqueued_rows 90.0" not in server.metrics.exposition():
-            await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_until, lambda: b"\nqueued_rows 90.0" in server.metrics.exposition(), 10)
     refused = await server.inference.post("/batch_predict", json=[ROW] * 11)
     may_end.set()
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from harness.waiting import wait_until
 from modelroll_server.cli.push import push
 
 CHURN = Path(__file__).parents[3] / "models/churn"
@@ -191,9 +191,7 @@ def test_what_the_receiving_end_refuses_is_told_in_its_own_words(cluster: Cluste
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_the_pod_is_deleted_when_a_push_is_interrupted(
-    cluster: Cluster, sent: signal.Signals, wait_until: Callable[[Callable[[], bool]], None]
-) -> None:
+def test_the_pod_is_deleted_when_a_push_is_interrupted(cluster: Cluster, sent: signal.Signals) -> None:
     cluster.told["exec"] = "hang"
     cluster.tell()
     command = [
