@@ -1,6 +1,6 @@
 """Columns on the way into a model and arrays on the way out.
 
-Owns their shapes and how they are cut and joined. Knows nothing of schemas, models or transports.
+Owns their shapes, how they are cut and joined, and answers as JSON values. Knows nothing of schemas or transports.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,11 +32,6 @@ class Datatype(StrEnum):
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype of a column: texts are objects (`str`, or None or nan where missing)."""
         return _DTYPES[self]
-
-    @property
-    def is_number(self) -> bool:
-        """Whether its values are numbers."""
-        return self in {Datatype.FP64, Datatype.FP32, Datatype.INT64}
 
 
 _DTYPES: dict[Datatype, np.dtype[Any]] = {
@@ -115,6 +110,25 @@ class Outputs:
         score = None if first.score is None else np.concatenate([part.score for part in parts])
         return Outputs(np.concatenate([part.prediction for part in parts]), probability, score)
 
+    def as_lists(self) -> tuple[dict[str, list[Any] | None], int]:
+        """`prediction`, `probability` and `score` by row, as JSON has them, and how many numbers became None.
+
+        A row of a multi-output probability is a list of lists.
+        """
+        labels, lost = as_list(self.prediction)
+        found: dict[str, list[Any] | None] = {"prediction": labels, "probability": None, "score": None}
+        if isinstance(self.probability, list):
+            parts = [as_list(array) for array in self.probability]
+            found["probability"] = [list(row) for row in zip(*(part for part, _ in parts), strict=True)]
+            lost += sum(count for _, count in parts)
+        elif self.probability is not None:
+            found["probability"], count = as_list(self.probability)
+            lost += count
+        if self.score is not None:
+            found["score"], count = as_list(self.score)
+            lost += count
+        return found, lost
+
     def _map(self, cut: Callable[[Array], Array]) -> "Outputs":
         probability = self.probability
         if isinstance(probability, list):
@@ -122,3 +136,20 @@ class Outputs:
         elif probability is not None:
             probability = cut(probability)
         return Outputs(cut(self.prediction), probability, None if self.score is None else cut(self.score))
+
+
+def as_list(array: Array) -> tuple[list[Any], int]:
+    """An array as nested lists of JSON values, and how many of its numbers were not finite and became None.
+
+    Numbers have the shortest decimals of their own dtype.
+    """
+    if array.dtype == np.float32:
+        # Through text: 0.1 as a float32 is 0.1 to a reader, not 0.10000000149011612.
+        array = np.array([float(str(value)) for value in array.ravel()], dtype=np.float64).reshape(array.shape)
+    if array.dtype.kind != "f":
+        return array.tolist(), 0
+    finite = np.isfinite(array)
+    lost = int(array.size - np.count_nonzero(finite))
+    if lost:
+        array = np.where(finite, array.astype(object), np.array(None, dtype=object))
+    return array.tolist(), lost

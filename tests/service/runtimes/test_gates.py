@@ -6,8 +6,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from modelroll_server.artifact.manifest import Golden, Manifest, decode
 from modelroll_server.artifact.opening import open_artifact
@@ -96,23 +94,3 @@ def test_a_model_that_raises_fails_the_warm_up() -> None:
     manifest = manifest_of(golden("a"))
     with pytest.raises(WarmUpFailed, match="ValueError: no"):
         gates.warm_up(manifest, Schema(manifest.inputs), Fixed(ValueError("no")))
-
-
-def test_what_is_not_finite_is_null() -> None:
-    outputs = Outputs(np.array([1.5, np.nan, np.inf]), np.array([[0.5, np.nan]] * 3))
-    plain = gates.plain(outputs)
-    assert plain["prediction"] == [1.5, None, None]
-    assert plain["probability"] == [[0.5, None]] * 3
-
-
-def test_a_row_of_many_outputs_has_a_list_of_probabilities_each() -> None:
-    outputs = Outputs(np.array([[0, 1]]), [np.array([[1.0, 0.0]]), np.array([[0.2, 0.3, 0.5]])])
-    assert gates.plain(outputs)["probability"] == [[[1.0, 0.0], [0.2, 0.3, 0.5]]]
-
-
-@given(st.integers(1, 6), st.integers(0, 6), st.booleans())
-def test_outputs_cut_and_joined_are_what_they_were(rows: int, cut: int, many: bool) -> None:
-    one = np.arange(rows * 2, dtype=float).reshape(rows, 2)
-    outputs = Outputs(np.arange(rows), [one, one] if many else one, None if many else one)
-    joined = Outputs.concat([outputs.slice(0, cut), outputs.slice(cut, rows)])
-    assert gates.plain(joined) == gates.plain(outputs)

@@ -9,7 +9,6 @@ from modelroll_server.artifact.manifest import Golden
 from modelroll_server.errors import PackFailed, RequestError
 from modelroll_server.packing.samples import json_row
 from modelroll_server.runtimes.base import Runtime
-from modelroll_server.runtimes.gates import plain
 from modelroll_server.schema import Schema
 from modelroll_server.tensors import Array, Outputs, Table
 
@@ -39,7 +38,7 @@ def make(schema: Schema, runtime: Runtime, tables: Sequence[Table], answers: Out
         decoded = schema.decode_rows(rows, "golden row {}".format)
     except RequestError as error:
         raise PackFailed(f"{error.field}: {error.message}") from error
-    found = plain(runtime.predict(decoded))
+    found, _ = runtime.predict(decoded).as_lists()
     return Golden(
         rows=rows,
         prediction=found["prediction"] or [],

@@ -12,7 +12,7 @@ from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.errors import GoldenRowsDiffer, RequestError, WarmUpFailed
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Schema
-from modelroll_server.tensors import Array, Outputs, Table
+from modelroll_server.tensors import Table
 
 WARM_UP_ROWS = 32
 
@@ -52,7 +52,7 @@ def check_golden(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
     except Exception as error:  # a model raises what it likes
         raise GoldenRowsDiffer(f"the model raised on the golden rows: {type(error).__name__}: {error}") from error
     expected = {"prediction": golden.prediction, "probability": golden.probability, "score": golden.score}
-    found = plain(outputs)
+    found, _ = outputs.as_lists()
     numeric = manifest.task == "regressor"
     for index in range(len(golden.rows)):
         for name, rows in expected.items():
@@ -64,27 +64,6 @@ def check_golden(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
             if answer != rows[index] and (exact or not _close(rows[index], answer, golden.rtol, golden.atol)):
                 sentence = f"golden row {index} has another {name}"
                 raise GoldenRowsDiffer(sentence, expected=rows[index], found=answer)
-
-
-def plain(outputs: Outputs) -> dict[str, list[Any] | None]:
-    """Outputs as JSON has them, by row.
-
-    What is not finite is None; a row of a multi-output probability is a list of lists.
-    """
-    probability: list[Any] | None = None
-    if isinstance(outputs.probability, list):
-        by_output = [_listed(array) for array in outputs.probability]
-        probability = [list(row) for row in zip(*by_output, strict=True)]
-    elif outputs.probability is not None:
-        probability = _listed(outputs.probability)
-    score = None if outputs.score is None else _listed(outputs.score)
-    return {"prediction": _listed(outputs.prediction), "probability": probability, "score": score}
-
-
-def _listed(array: Array) -> list[Any]:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return list(np.where(np.isfinite(array), array.astype(object), np.array(None)).tolist())
-    return list(array.tolist())
 
 
 def _close(expected: Any, found: Any, rtol: float, atol: float) -> bool:
