@@ -38,7 +38,7 @@ test: setup ## Set everything up and run every test that this machine can run (A
 
 .PHONY: test-fast
 test-fast: setup ## The tests that need no cluster
-	@CLUSTER=embedded $(RUN) pytest tests/service tests/operator tests/chart tests/checker_tests tests/devcluster $(ARGS)
+	@CLUSTER=embedded $(RUN) pytest --ignore=tests/e2e $(ARGS)
 
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers
