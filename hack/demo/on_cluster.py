@@ -29,6 +29,8 @@ def run() -> int:
             print(f"Left there: kubectl delete namespace {NAMESPACE}")
         else:
             _quietly("kubectl", "delete", "namespace", NAMESPACE, "--wait=false")
+            if os.environ["CLUSTER"] != "current":
+                print("The cluster stays up for the next time; make cluster-down stops it.")
 
 
 def _install() -> None:

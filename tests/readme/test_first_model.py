@@ -45,6 +45,8 @@ def test_a_model_of_ones_own_is_packed_and_served_as_the_readme_says(
     assert shlex.split(serve)[:2] == ["modelroll", "serve"]
     with serving(trained / "log", *shlex.split(serve)[2:]) as server:
         server.wait_for_live("1.2.0")
-        assert httpx.get(f"{server.url}/docs").status_code == 200
+        listening = next(line for line in server.lines() if line["event"] == "listening")
+        assert listening["docs"] == f"{server.url}/docs"
+        assert httpx.get(listening["docs"]).status_code == 200
         answer = httpx.post(f"{server.url}/predict", json={"tenure": 39, "contract": "year"})
         assert (answer.json()["prediction"], answer.json()["model_version"]) == (True, "1.2.0")

@@ -55,9 +55,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end }}
 
 {{- define "modelroll.contradictions.pod" -}}
-{{- $needed := add .Values.drain.delaySeconds .Values.drain.shutdownTimeoutSeconds -}}
-{{- if le (int64 .Values.drain.terminationGracePeriodSeconds) $needed -}}
-{{- fail (printf "drain.terminationGracePeriodSeconds (%v) is not more than drain.delaySeconds + drain.shutdownTimeoutSeconds (%v): the kubelet would kill pods that still answer." .Values.drain.terminationGracePeriodSeconds $needed) -}}
+{{- $needed := add .Values.drain.delaySeconds .Values.drain.shutdownTimeoutSeconds 5 -}}
+{{- if lt (int64 .Values.drain.terminationGracePeriodSeconds) $needed -}}
+{{- fail (printf "drain.terminationGracePeriodSeconds (%v) is less than drain.delaySeconds + drain.shutdownTimeoutSeconds + 5 for the process to end (%v): the kubelet would kill pods that still answer." .Values.drain.terminationGracePeriodSeconds $needed) -}}
 {{- end -}}
 {{- range $key, $_ := .Values.podAnnotations -}}
 {{- if hasPrefix "modelroll.dev/" $key -}}

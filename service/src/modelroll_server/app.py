@@ -109,6 +109,7 @@ class App:
                 host=settings.host,
                 port=inference_socket.getsockname()[1],
                 management_port=management_socket.getsockname()[1],
+                docs=_documentation(inference_socket),
             )
             leaving = asyncio.create_task(self._terminated.wait())
             # Any of these ends before the signal only by a fault, which must not leave half a server behind.
@@ -192,6 +193,14 @@ def _source(settings: Settings) -> TargetSource:
     # Relative where it can be, so that a target that names the same place is seen to be the same.
     name = str(place.relative_to(settings.model_root)) if place.is_relative_to(settings.model_root) else str(place)
     return Files(settings.target_dir, Content(path=name, digest=settings.model_digest, env=True))
+
+
+def _documentation(listening: socket.socket) -> str:
+    """Where a person on this machine finds the page to try the model on."""
+    host, port = listening.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  compared, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}/docs" if ":" in host else f"http://{host}:{port}/docs"
 
 
 @contextlib.contextmanager

@@ -241,6 +241,14 @@ async def test_too_many_rows_at_once_are_refused_with_a_time_to_come_back(server
     assert {(await one).status_code for one in (*computing, waiting)} == {200}
 
 
+async def test_a_body_may_have_eight_mebibytes(server: Server) -> None:
+    codes = [
+        (await server.inference.post("/predict", content=b" " * size, headers=JSON)).json()["code"]
+        for size in (8 * 2**20, 8 * 2**20 + 1)
+    ]
+    assert codes == ["invalid_json", "payload_too_large"]
+
+
 async def test_a_deadline_is_kept(server: Server) -> None:
     may_end = threading.Event()
 
