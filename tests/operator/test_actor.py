@@ -8,11 +8,13 @@ import msgspec
 
 from modelroll_operator import actor, steps
 from modelroll_operator.actor import Actor
+from modelroll_operator.api import ApiError, Json
 from modelroll_operator.carry_out import Hands
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.observe import Observer, Snapshot
 from modelroll_operator.observed import Deployment, Observed
 from modelroll_operator.plan import plan
+from modelroll_operator.report import Report
 from modelroll_operator.status import StatusWriter
 from simulation import values
 
@@ -27,7 +29,7 @@ class Standing(Observer):
 
     async def snapshot(self, name: str) -> Snapshot | None:
         del name
-        return Snapshot(self.seen, None, {})
+        return Snapshot(self.seen, None, {one.uid: {"name": one.name} for one in self.seen.versions})
 
 
 class Noting(Hands):
@@ -71,3 +73,30 @@ async def test_a_rollout_is_forgotten_only_after_it_looked_finished_for_a_while(
     when, step = hands.done[0]
     assert isinstance(step, steps.Close)
     assert when - began >= actor.AGREED_FOR == 1.0
+
+
+class Refusing(Silent):
+    """Its API server does not take the status of one version."""
+
+    def __init__(self) -> None:
+        self.wrote: list[str] = []
+
+    async def write(self, item: Json, report: Report, now: datetime) -> bool:
+        del report, now
+        if item["name"] == "churn-2.0.0":
+            raise ApiError(422, "status.conditions: Too many")
+        self.wrote.append(item["name"])
+        return False
+
+
+async def test_a_version_whose_status_is_refused_holds_up_no_other() -> None:
+    versions = tuple(values.model_version(text) for text in ("1.0.0", "2.0.0", "3.0.0"))
+    seen = values.observed(versions, values.settled_at("1.0.0", 7), values.pods_serving(CONTENT, 7))
+    hands, status, metrics = Noting(), Refusing(), Metrics()
+    running = asyncio.create_task(Actor("churn", Standing(seen), status, hands, metrics).run(lambda: None))
+    async with asyncio.timeout(20):
+        await hands.did.wait()
+    running.cancel()
+    assert status.wrote == ["churn-1.0.0", "churn-3.0.0"]
+    assert isinstance(hands.done[0][1], steps.Save)
+    assert metrics.registry.get_sample_value("modelroll_operator_api_errors_total", {"status": "422"}) == 1

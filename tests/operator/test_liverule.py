@@ -65,6 +65,11 @@ def test_a_change_makes_a_failed_version_eligible_again(change: dict[str, Any]) 
     assert _chosen(values.model_version("1.0.0"), again) == "churn-2.0.0"
 
 
+def test_a_key_has_room_for_any_retry() -> None:
+    version = values.model_version("2.0.0", uid="0" * 36, generation=10**9, retry="x" * 100_000)
+    assert len(liverule.key(version, "0" * 16)) < 100
+
+
 def test_a_new_image_makes_a_failed_version_eligible_again() -> None:
     image = values.deployment(template_hash="another image")
     assert _chosen(values.model_version("1.0.0"), _failed("2.0.0"), deployment=image) == "churn-2.0.0"

@@ -154,6 +154,7 @@ def test_versions_go_live_a_bad_one_stalls_and_then_nothing_is_written(
     wait_reason(namespace, "1.2.0", "Ready", "Superseded")
 
     apply(namespace, "2.1.0")
+    namespace.kubectl("annotate", "modelversion", "churn-2.1.0", f"modelroll.dev/retry={'x' * 5000}")
     wait_reason(namespace, "2.1.0", "Stalled", "GoldenRowsDiffer")
     wait_live(namespace, "2.0.0")
     assert state(namespace)["settled"]["version"] == "2.0.0"

@@ -1,5 +1,6 @@
 """What is written into a ModelVersion's status, and when nothing is."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -158,3 +159,13 @@ async def test_the_retry_that_was_seen_is_said(api: OneVersion) -> None:
     api.item["metadata"]["annotations"] = {"modelroll.dev/retry": "7"}
     await StatusWriter(api).write(api.item, PROGRESSING, values.NOW)
     assert api.status["lastHandledRetry"] == "7"
+
+
+async def test_what_is_longer_than_the_crd_allows_is_cut(api: OneVersion) -> None:
+    api.item["metadata"]["annotations"] = {"modelroll.dev/retry": "é" * 5000}
+    long = Condition("Ready", "False", "Progressing", "x" * 40_000)
+    await StatusWriter(api).write(api.item, replace(PROGRESSING, conditions=(long,)), values.NOW)
+    assert len(api.status["lastHandledRetry"]) == 1024
+    assert len(api.condition("Ready")["message"]) == 4096
+    await StatusWriter(api).record(api.item, Attempt("key", "Failed", "LoadFailed", "x" * 40_000), values.NOW)
+    assert len(api.status["attempt"]["message"]) == len(api.status["history"][0]["message"]) == 4096

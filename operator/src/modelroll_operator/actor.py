@@ -15,7 +15,7 @@ from modelroll_operator.api import ApiError
 from modelroll_operator.carry_out import Hands
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.observe import Observer, Snapshot
-from modelroll_operator.observed import Observed
+from modelroll_operator.observed import ModelVersion, Observed
 from modelroll_operator.plan import plan
 from modelroll_operator.report import report
 from modelroll_operator.status import StatusWriter
@@ -41,6 +41,7 @@ class Actor:
         self._dirty.set()
         self._closing_since: float | None = None
         self._last_said = ""
+        self._refusals: dict[str, str] = {}  # what was said last, by the ModelVersion's uid
         self._told: int | None = None  # the settled revision that no eligible version asks for, once that was said
 
     def mark(self) -> None:
@@ -108,9 +109,21 @@ class Actor:
             if not liverule.resolved(version, seen.siblings, self.name) or version.deleting:
                 continue
             said = report(seen, version)
-            wrote = await self._status.write(snapshot.versions[version.uid], said, seen.now) or wrote
+            try:
+                wrote = await self._status.write(snapshot.versions[version.uid], said, seen.now) or wrote
+            except ApiError as error:
+                if not error.is_about_the_body:
+                    raise
+                self._refused(version, error)
         await self._report_deployment(seen)
         return wrote
+
+    def _refused(self, version: ModelVersion, error: ApiError) -> None:
+        """One version whose status is not taken, as by a CRD of another release, holds up no other."""
+        self._metrics.api_errors.labels(str(error.status)).inc()
+        if self._refusals.get(version.uid) != str(error):
+            _log.error("status refused", deployment=self.name, version=version.name, error=str(error))
+        self._refusals[version.uid] = str(error)
 
     async def _report_deployment(self, seen: Observed) -> None:
         why = liverule.unasked(seen)

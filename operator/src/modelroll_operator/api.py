@@ -33,6 +33,11 @@ class ApiError(Exception):
         super().__init__(f"{status}: {message}")
         self.status = status
 
+    @property
+    def is_about_the_body(self) -> bool:
+        """Whether the body itself was refused: the same one will be refused again."""
+        return self.status in {400, 413, 422}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

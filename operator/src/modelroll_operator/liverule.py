@@ -4,6 +4,7 @@ The highest version that is not withdrawn, not being deleted, not in conflict, a
 A function of the specs and of which keys failed, so the order of applies never matters. Pure.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ class Choice:
 
 def key(version: ModelVersion, template_hash: str) -> str:
     """What an attempt's outcome is remembered under: a change of any part makes the version eligible again."""
-    return f"{version.uid}/{version.generation}/{version.retry}/{template_hash}"
+    # Hashed, as an annotation may be longer than what a key has room for.
+    retry = hashlib.sha256(version.retry.encode()).hexdigest()[:16] if version.retry else ""
+    return f"{version.uid}/{version.generation}/{retry}/{template_hash}"
 
 
 def failed(version: ModelVersion, template_hash: str) -> bool:

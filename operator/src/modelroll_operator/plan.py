@@ -31,9 +31,9 @@ def plan(seen: Observed) -> steps.Step:
         case "moving" | "applied":
             return _rolling(seen, state, state.rollout, choice)
         case "settled":
-            return _settling(seen, state, state.rollout)
+            return _outrank(seen, state) or _settling(seen, state, state.rollout)
         case "aborting":
-            return _aborting(seen, state, state.rollout)
+            return _outrank(seen, state) or _aborting(seen, state, state.rollout)
 
 
 # --- S4: revisions ---------------------------------------------------------------------------------------------------
@@ -70,10 +70,10 @@ def _recover(seen: Observed) -> steps.Step:
 
 
 def _outrank(seen: Observed, state: State) -> steps.Step | None:
-    """With no rollout, what is settled stands above every revision seen: no undo or edit by hand brings one back."""
+    """Unless pods are on their way elsewhere, what is settled stands above all: no undo or edit brings another back."""
     highest = _highest_revision(seen)
     settled = 0 if state.settled is None else state.settled.revision
-    return None if settled >= highest else steps.Save(_settled_anew(seen, state, None), "outrank")
+    return None if settled >= highest else steps.Save(_settled_anew(seen, state, state.rollout), "outrank")
 
 
 def _settled_anew(seen: Observed, state: State, rollout: Rollout | None) -> State:

@@ -15,6 +15,8 @@ from modelroll_operator.observed import Attempt, Deployment
 from modelroll_operator.report import Condition, PodCounts, Report
 
 HISTORY = 10
+LONGEST_RETRY = 1024  # characters, as the CRD has it
+LONGEST_MESSAGE = 4096  # characters; a pod or the scheduler may say more than anybody reads
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +46,7 @@ class StatusWriter:
         }
         retry = (item["metadata"].get("annotations") or {}).get(names.RETRY_ANNOTATION)
         if retry is not None:
-            after["lastHandledRetry"] = retry
+            after["lastHandledRetry"] = retry[:LONGEST_RETRY]
         old_attempt = before.get("attempt") or {}
         if report.succeeded is not None and old_attempt.get("key") != report.succeeded:
             # In a merge patch null takes away what an attempt that failed has said.
@@ -73,7 +75,12 @@ class StatusWriter:
         Raises:
             ApiError: The API server refused or did not answer.
         """
-        entry = {"time": _text(now), "outcome": attempt.outcome, "reason": attempt.reason, "message": attempt.message}
+        entry = {
+            "time": _text(now),
+            "outcome": attempt.outcome,
+            "reason": attempt.reason,
+            "message": attempt.message[:LONGEST_MESSAGE],
+        }
         history = _with_entry(item.get("status") or {}, entry)
         await self._patch(item, {"attempt": {"key": attempt.key, **entry}, "history": history})
 
@@ -138,7 +145,7 @@ def _timed(item: Json, conditions: tuple[Condition, ...], now: datetime) -> list
                 "observedGeneration": item["metadata"]["generation"],
                 "lastTransitionTime": was["lastTransitionTime"] if same and was is not None else _text(now),
                 "reason": condition.reason,
-                "message": condition.message,
+                "message": condition.message[:LONGEST_MESSAGE],
             }
         )
     return timed

@@ -126,5 +126,5 @@ class Supervisor:
             try:
                 await self._status.write(item, unresolved(version, siblings), answer.date)
             except ApiError as error:
-                if error.status not in {404, 409}:  # gone, or changed: the next turn sees it
+                if error.status not in {404, 409} and not error.is_about_the_body:  # gone, or changed: seen next turn
                     raise
