@@ -279,6 +279,22 @@ def test_a_template_that_somebody_else_changed_is_left_alone() -> None:
     assert isinstance(step, steps.Close)
 
 
+def test_a_revision_written_by_hand_is_outranked_while_an_abort_closes() -> None:
+    by_hand = targets.encode(targets.target(values.content("0.9.0"), 50))
+    state = _saved(plan(_aborting(values.pods_serving(OLD, 9), template_target=by_hand)), "outrank")
+    assert state.settled == targets.target(OLD, 51)
+    assert state.rollout is not None
+    assert state.rollout.phase == "aborting"
+
+
+@pytest.mark.parametrize("revision", [2**53 + 1, 2**53, 2**53 - 1])
+def test_a_revision_that_leaves_no_room_above_it_is_not_outranked(revision: int) -> None:
+    move = f'{{"env":true,"revision":{revision}}}'
+    astray = values.pod("astray", values.serving(OLD, 7), move=move)
+    seen = values.observed((), values.settled_at("1.0.0", 7), (*values.pods_serving(OLD, 7), astray))
+    assert isinstance(plan(seen), steps.Nothing)
+
+
 def test_then_pods_that_serve_the_new_content_are_moved_back() -> None:
     astray = values.pod("astray", values.serving(NEW, 8))
     step = plan(_aborting((*values.pods_serving(OLD, 9), astray), template_target=OLD_TEMPLATE))

@@ -77,7 +77,7 @@ def test_ready_says_where_a_version_stands(
     conditions = _conditions(seen, version)
     assert (conditions["Ready"].status, conditions["Ready"].reason) == (ready, reason)
     present = conditions.keys() - {"Ready", "Live", "Verified", "RolledOut"}
-    assert present == (set() if beside is None else {beside}), "Reconciling, Stalled and Conflict only while true"
+    assert present == (set() if beside is None else {beside}), "these only while true"
     assert all(one.message and one.reason for one in conditions.values())
 
 
@@ -157,3 +157,17 @@ def test_who_keeps_the_next_rollout_from_beginning_is_named() -> None:
     assert conditions["Ready"].message.endswith("what they serve is not known: mute")
     step = plan(replace(seen, versions=(OLD, replace(NEW, live=True), third)))
     assert step == steps.Wait("pods may still answer with something else: old, mute")
+
+
+def test_a_live_version_that_a_pod_cannot_serve_is_degraded() -> None:
+    refusing = Failure(7, "ArtifactMissing", "nothing is at churn/1.0.0")
+    broken = values.pod("z-new", PodStatus(None, 0, 7, refusing), ready=False)
+    conditions = _conditions(replace(AT_REST, pods=(*AT_REST.pods, broken)), OLD)
+    assert (conditions["Ready"].status, conditions["Ready"].reason) == ("False", "Degraded")
+    assert conditions["Degraded"].message.endswith("z-new: ArtifactMissing: nothing is at churn/1.0.0")
+    assert conditions["Live"].status == "True"
+
+    loading = values.pod("z-new", PodStatus(None, 0, 7, None), ready=False)
+    nowhere = values.pod("z-more", None, ready=False, placed=False, hindrance="Unschedulable: 0/1 nodes are available")
+    conditions = _conditions(replace(AT_REST, pods=(*AT_REST.pods, loading, nowhere)), OLD)
+    assert conditions["Ready"].status == "True", "an autoscaler that is ahead of its nodes is no fault"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelroll_operator import target as targets
 from modelroll_operator.target import ENV, Baseline, Content, Target
+from modelroll_server.registry import target as server_targets
 
 SEAMS = Path(__file__).parents[2] / "docs" / "design" / "0001-seams.md"
 DIGEST = "sha256:" + "a" * 64
@@ -73,3 +74,12 @@ def test_unknown_keys_are_passed_over() -> None:
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"revision":"8"}', '{"revision":8,"path":1}'])
 def test_what_is_no_target_says_nothing(text: str | None) -> None:
     assert targets.decode(text) is None
+
+
+def test_what_a_server_would_refuse_is_no_target_here_either() -> None:
+    assert targets.HIGHEST_REVISION == server_targets.HIGHEST_REVISION
+    at_most = '{"env":true,"revision":9007199254740992}'
+    assert targets.decode(at_most) is not None
+    assert server_targets.parse("move", at_most.encode()) is not None
+    assert targets.decode('{"env":true,"revision":9007199254740993}') is None
+    assert targets.decode('{"env":true,"revision":-1}') is None

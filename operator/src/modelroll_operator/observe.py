@@ -171,6 +171,7 @@ def _pod(item: Json, status: PodStatus | None) -> Pod:
         gone_by=None if deleted is None else datetime.fromisoformat(deleted),
         target=_annotation(metadata, names.TARGET_ANNOTATION),
         move=_annotation(metadata, names.MOVE_ANNOTATION),
+        placed="nodeName" in item["spec"],
         hindrance=hindrance(item["status"]),
         status=status,
     )

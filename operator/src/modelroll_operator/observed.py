@@ -79,6 +79,7 @@ class Pod:
         gone_by: When its grace period is over, for a pod that is leaving.
         target: Its annotation, from the template.
         move: Its annotation, from the operator.
+        placed: Whether it has a node: a pod that waits for one may only be ahead of the cluster's autoscaler.
         hindrance: What Kubernetes says keeps its container from running, if anything does.
         status: What it says; None while that is not known.
     """
@@ -91,6 +92,7 @@ class Pod:
     gone_by: datetime | None
     target: str | None
     move: str | None
+    placed: bool
     hindrance: str | None
     status: PodStatus | None
 
@@ -190,9 +192,14 @@ class Observed:
     past_targets: tuple[str, ...]
     versions: tuple[ModelVersion, ...]
 
-    def trouble(self, content: Content) -> str:
-        """What keeps the first of the pods that ought to serve `content` from it; empty when none says."""
+    def trouble(self, content: Content, *, placed: bool = False) -> str:
+        """What keeps the first of the pods that ought to serve `content` from it; empty when none says.
+
+        With `placed`, pods that wait for a node are left out.
+        """
         for pod in sorted(self.pods, key=lambda pod: pod.name):
+            if placed and not pod.placed:
+                continue
             if pod.terminating or (pod.ready and pod.serves(content)):
                 continue
             if pod.hindrance is not None:

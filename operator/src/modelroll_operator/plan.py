@@ -47,7 +47,7 @@ def _highest_revision(seen: Observed) -> int:
     for pod in seen.pods:
         if pod.status is not None:
             revisions += [pod.status.live_revision, pod.status.wanted_revision or 0]
-    return max(revisions, default=0)
+    return max((one for one in revisions if one <= targets.HIGHEST_FOREIGN), default=0)
 
 
 def _recover(seen: Observed) -> steps.Step:

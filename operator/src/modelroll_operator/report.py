@@ -1,7 +1,7 @@
 """What a ModelVersion's status ought to say: a pure function of what was observed.
 
 Owns conditions, their reasons and their sentences. `status` writes what this returns, and nothing else writes status.
-Reconciling, Stalled and Conflict are there only while true, as kstatus has it.
+Reconciling, Degraded, Stalled and Conflict are there only while true, as kstatus has it.
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,12 @@ def report(seen: Observed, version: ModelVersion) -> Report:
             "Live", _word(is_settled), "Live" if is_settled else stand.reason, _live_message(seen, live=is_settled)
         ),
         Condition("Verified", *_verified(stand, verified=verified)),
-        Condition("RolledOut", _word(rolled_out), stand.reason, _counted(seen, version, len(serving), state)),
+        Condition(
+            "RolledOut",
+            _word(rolled_out),
+            "Live" if rolled_out else stand.reason,
+            _counted(seen, version, len(serving), state),
+        ),
     ]
     if stand.beside is not None:
         conditions.append(Condition(stand.beside, "True", stand.reason, stand.message))
@@ -135,6 +140,9 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
         )
         return _Stand("False", "Conflict", sentence, "Conflict")
     if live:
+        trouble = seen.trouble(version.content, placed=True)
+        if trouble:
+            return _Stand("False", "Degraded", f"it answers, but not from every pod: {trouble}", "Degraded")
         return _Stand("True", "Live", f"every new pod serves {version.version}")
     if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
         trouble = seen.trouble(version.content)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from modelroll_operator import target as targets
-from modelroll_operator.target import Content, Target
+from modelroll_operator.target import Content, Revision, Target
 
 SETTLED = "settled"
 OPERATOR = "operator"
@@ -61,7 +61,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Memory(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The key `operator`: the last revision given out, and the rollout under way."""
 
-    counter: int = 0
+    counter: Revision = 0
     rollout: Rollout | None = None
 
 

@@ -21,7 +21,13 @@ LONGEST_MESSAGE = 4096  # characters; a pod or the scheduler may say more than a
 _log = structlog.get_logger(__name__)
 
 # The transitions to True that people want to hear of, with the type of the Event.
-_NEWS = {"Live": "Normal", "Reconciling": "Normal", "Stalled": "Warning", "Conflict": "Warning"}
+_NEWS = {
+    "Live": "Normal",
+    "Reconciling": "Normal",
+    "Degraded": "Warning",
+    "Stalled": "Warning",
+    "Conflict": "Warning",
+}
 
 
 class StatusWriter:

@@ -4,9 +4,14 @@ Owns the JSON of the annotations and of the ConfigMap's `settled` (docs/design/0
 bytes, which is what lets a step be repeated. Knows nothing of rollouts.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+HIGHEST_REVISION = 2**53  # what a server takes: JSON numbers hold it exactly wherever they are read
+HIGHEST_FOREIGN = HIGHEST_REVISION - 2**20  # what the operator heeds of others' writing: it needs room above that
+
+Revision = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_REVISION)]
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -32,7 +37,7 @@ class Baseline(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A content at a revision. The highest revision that a pod sees wins."""
 
-    revision: int
+    revision: Revision
     version: str | None = None
     path: str | None = None
     digest: str | None = None

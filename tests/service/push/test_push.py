@@ -35,7 +35,9 @@ if arguments[0] == "exec":
         (home / "hanging").touch()
         time.sleep(60)
     code = "from modelroll_server.cli.receive import receive; receive()"
-    sys.exit(subprocess.run([sys.executable, "-c", code, "--root", told["volume"]]).returncode)
+    given = arguments[arguments.index("--bytes"):]
+    given[1] = told["bytes"] or given[1]
+    sys.exit(subprocess.run([sys.executable, "-c", code, "--root", told["volume"], *given]).returncode)
 """
 
 
@@ -50,6 +52,7 @@ class Cluster:
             "fail": {},
             "exec": "receive",
             "volume": str(self.volume),
+            "bytes": None,
             "get persistentvolumeclaims": {"items": [{"metadata": {"name": "models"}}]},
             "get pod": READY,
             "get events": {"items": []},
@@ -187,6 +190,15 @@ def test_what_the_receiving_end_refuses_is_told_in_its_own_words(cluster: Cluste
     result = cluster.push()
     assert result.exit_code == 1
     assert "a version never changes" in result.output
+    assert cluster.deleted()
+
+
+def test_a_volume_without_the_room_is_told_before_anything_is_sent(cluster: Cluster) -> None:
+    cluster.told["bytes"] = str(2**62)
+    result = cluster.push()
+    assert result.exit_code == 1
+    assert "the volume is full: 4,611,686,018,427,387,904 bytes are to come, and " in result.output
+    assert list(cluster.volume.iterdir()) == []
     assert cluster.deleted()
 
 

@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -194,3 +196,15 @@ def test_what_a_killed_push_left_a_day_ago_is_swept(volume: Path) -> None:
         os.utime(directory, (then, then))
     taken(stream_of("1.2.0"), volume)
     assert [path.name for path in volume.glob(".*")] == [".modelroll-push-new"]
+
+
+def test_a_refused_stream_is_read_to_its_end(volume: Path) -> None:
+    code = "from modelroll_server.cli.receive import receive; receive()"
+    command = [sys.executable, "-c", code, "--root", str(volume)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for _ in range(64):
+            process.stdin.write(b"no tar" * 20_000)  # fails as soon as nobody is at the other end
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, b"ready\n")
+    assert b"is no tar" in errors

@@ -17,7 +17,7 @@ from modelroll_server.artifact import catalog
 from modelroll_server.errors import LoadError, PushFailed
 from modelroll_server.packing import archive, pod
 from modelroll_server.packing.kubectl import Kubectl
-from modelroll_server.packing.receive import Received
+from modelroll_server.packing.receive import READY, Received
 
 if TYPE_CHECKING:
     import subprocess
@@ -136,12 +136,14 @@ def _events(kubectl: Kubectl, name: str) -> list[str]:
 def _send(
     entries: Sequence[catalog.Entry], kubectl: Kubectl, name: str, report: Callable[[int], None]
 ) -> list[Received]:
-    command = ["modelroll", "receive", "--root", pod.MOUNT]
+    command = ["modelroll", "receive", "--root", pod.MOUNT, "--bytes", str(archive.size(entries))]
     process = kubectl.stream("exec", "--stdin", name, f"--container={pod.CONTAINER}", "--", *command)
     try:
         assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the other end refused, and says why
-            archive.write(entries, process.stdin, report)  # type: ignore[arg-type]
+        assert process.stdout is not None
+        if process.stdout.readline().decode().strip() == READY:  # else the other end refused, and says why
+            with contextlib.suppress(BrokenPipeError):
+                archive.write(entries, process.stdin, report)  # type: ignore[arg-type]
         output, errors = _finish(process)
     finally:
         if process.poll() is None:

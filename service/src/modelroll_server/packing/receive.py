@@ -22,6 +22,7 @@ from modelroll_server.artifact.policy import Policy
 from modelroll_server.artifact.version import is_version
 from modelroll_server.errors import LoadError, ReceiveFailed
 
+READY = "ready"  # the line that asks for the stream: whatever can be refused before it, is
 _CHUNK = 1 << 20
 _UNFINISHED = ".modelroll-push-"
 _ABANDONED = 24 * 3600
@@ -42,6 +43,23 @@ class Received:
     version: str
     digest: str
     outcome: str
+
+
+def check_room(root: Path, size: int) -> None:
+    """See that so many bytes fit, before they are sent.
+
+    Raises:
+        ReceiveFailed: They do not.
+    """
+    free = shutil.disk_usage(root).free
+    if free < size:
+        raise ReceiveFailed(f"the volume is full: {size:,} bytes are to come, and {free:,} are free")
+
+
+def drain(stream: BinaryIO) -> None:
+    """Read a refused stream to its end: a sender whose connection has nobody left at its end waits a minute to hear."""
+    while stream.read(_CHUNK):
+        pass
 
 
 def receive(stream: BinaryIO, root: Path) -> list[Received]:
