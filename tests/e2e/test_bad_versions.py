@@ -1,5 +1,6 @@
 """A version that is broken ends Stalled with its reason, and costs nobody an answer and no ready pod."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -48,6 +49,15 @@ def test_another_digest(release: Release) -> None:
     assert stall(release, "2.4.0", path="churn/2.0.0", digest=OF_NOTHING) == "DigestMismatch"
 
 
+def test_a_load_that_takes_the_process_down(release: Release, tmp_path: Path) -> None:
+    copy = copied(tmp_path, "2.5.0")
+    replace_model(
+        copy, b"cos\n_exit\n(I137\ntR."
+    )  # unpickling it ends the process, as the kernel does when memory is out
+    release.push(copy)
+    assert stall(release, "2.5.0", digest=digest_of(copy)) == "CrashedWhileLoading"
+
+
 def stall(release: Release, version: str, **spec: str) -> str:
     """Apply a version under load and wait until it is given up; the reason."""
     before = release.settled()["version"]
@@ -71,3 +81,11 @@ def copied(directory: Path, version: str) -> Path:
     manifest = copy / "modelroll.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": version}))
     return copy
+
+
+def replace_model(artifact: Path, data: bytes) -> None:
+    """Put other bytes in the place of the model, under a manifest that says so."""
+    (artifact / "model.joblib").write_bytes(data)
+    manifest = json.loads((artifact / "modelroll.json").read_text())
+    manifest["files"]["model.joblib"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (artifact / "modelroll.json").write_text(json.dumps(manifest))

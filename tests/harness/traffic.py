@@ -5,6 +5,7 @@ legal, the record of which pods were Ready.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ class Traffic:
         self.verdict = judge([], [])
         self._namespace = namespace
         self._rate = rate
+        self._due = 0.0
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
@@ -45,12 +47,15 @@ class Traffic:
                     running.callback(load.stop)
                 for load in loads:
                     load.wait_for_answers()
+                began = time.monotonic()
                 yield
+                self._due = 2 * self._rate * (time.monotonic() - began)
             self.verdict = judge([record for load in loads for record in load.records], watch.timeline)
 
     def assert_flawless(self, pods: int = 3) -> None:
         """Nothing failed, nothing was wrong or answered by a version that was not legal, no ready pod was lost."""
-        assert self.verdict.requests > 0
+        # A machine that is short of time may leave requests out, but a load that stood still proves nothing.
+        assert self.verdict.requests > self._due / 3
         assert self.verdict.failed == ()
         assert self.verdict.illegal == ()
         assert self.verdict.digests.items() <= packed_digests().items()

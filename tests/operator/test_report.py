@@ -1,6 +1,7 @@
 """The conditions of a ModelVersion, for every way that one can stand."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -171,3 +172,14 @@ def test_a_live_version_that_a_pod_cannot_serve_is_degraded() -> None:
     nowhere = values.pod("z-more", None, ready=False, placed=False, hindrance="Unschedulable: 0/1 nodes are available")
     conditions = _conditions(replace(AT_REST, pods=(*AT_REST.pods, loading, nowhere)), OLD)
     assert conditions["Ready"].status == "True", "an autoscaler that is ahead of its nodes is no fault"
+
+
+def test_a_pod_that_runs_and_says_nothing_is_named_after_a_while() -> None:
+    young = values.pod("a-young", None, ready=False, started=values.NOW - timedelta(seconds=15))
+    mute = values.pod("b-mute", None, ready=False, started=values.NOW - timedelta(seconds=16))
+    seen = replace(_rolling("applied"), pods=(young,))
+    assert _conditions(seen, NEW)["Ready"].message == "pods are moving to 2.0.0"
+    seen = replace(seen, pods=(young, mute))
+    assert _conditions(seen, NEW)["Ready"].message.endswith(
+        "; b-mute: its container runs, but nobody answers for /status"
+    )

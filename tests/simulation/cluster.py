@@ -267,6 +267,7 @@ def _seen(pod: SimulatedPod) -> Pod:
         gone_by=pod.gone_by,
         target=pod.target,
         move=pod.move,
+        started=pod.created,
         placed=True,
         hindrance=None,
         status=pod.status(),

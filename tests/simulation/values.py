@@ -88,6 +88,7 @@ def pod(name: str, status: PodStatus | None, **changes: Any) -> Pod:
         "gone_by": None,
         "target": None,
         "move": None,
+        "started": None,
         "placed": True,
         "hindrance": None,
         "status": status,

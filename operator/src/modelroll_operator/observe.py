@@ -171,10 +171,16 @@ def _pod(item: Json, status: PodStatus | None) -> Pod:
         gone_by=None if deleted is None else datetime.fromisoformat(deleted),
         target=_annotation(metadata, names.TARGET_ANNOTATION),
         move=_annotation(metadata, names.MOVE_ANNOTATION),
+        started=_started(item["status"]),
         placed="nodeName" in item["spec"],
         hindrance=hindrance(item["status"]),
         status=status,
     )
+
+
+def _started(status: Json) -> datetime | None:
+    times = [one.get("state", {}).get("running", {}).get("startedAt") for one in status.get("containerStatuses") or []]
+    return datetime.fromisoformat(max(times)) if times and all(times) else None
 
 
 def hindrance(status: Json) -> str | None:

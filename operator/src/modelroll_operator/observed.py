@@ -4,7 +4,7 @@ Owns the shapes; `observe` fills them from the API server and from the pods.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modelroll_operator.rollout import State
 from modelroll_operator.target import Content
@@ -31,6 +31,7 @@ FINAL_REASONS = frozenset(
 )
 # These may be a push that is under way, or a volume that is slow to follow: they get some time.
 PASSING_REASONS = frozenset({"ArtifactMissing", "ArtifactIncomplete", "ArtifactUnreadable"})
+MUTE_AFTER = timedelta(seconds=15)  # of a container's life; it answers for /status long before it has loaded anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Pod:
         gone_by: When its grace period is over, for a pod that is leaving.
         target: Its annotation, from the template.
         move: Its annotation, from the operator.
+        started: When its container last began to run; None while it does not.
         placed: Whether it has a node: a pod that waits for one may only be ahead of the cluster's autoscaler.
         hindrance: What Kubernetes says keeps its container from running, if anything does.
         status: What it says; None while that is not known.
@@ -92,6 +94,7 @@ class Pod:
     gone_by: datetime | None
     target: str | None
     move: str | None
+    started: datetime | None
     placed: bool
     hindrance: str | None
     status: PodStatus | None
@@ -99,6 +102,11 @@ class Pod:
     def serves(self, content: Content) -> bool:
         """Whether it says that what answers is `content`."""
         return self.status is not None and self.status.serves(content)
+
+    def is_mute(self, now: datetime) -> bool:
+        """Whether it has run for long enough to say what it serves, and never did."""
+        running = self.started is not None and now - self.started > MUTE_AFTER
+        return self.status is None and running
 
     def may_answer_otherwise(self, content: Content, now: datetime) -> bool:
         """Whether it answers, or may, with anything but `content`: a draining pod does, until its grace is over."""
@@ -204,6 +212,8 @@ class Observed:
                 continue
             if pod.hindrance is not None:
                 return f"{pod.name}: {pod.hindrance}"
+            if pod.is_mute(self.now):
+                return f"{pod.name}: its container runs, but nobody answers for /status"
             if pod.status is not None and pod.status.failure is not None:
                 return f"{pod.name}: {pod.status.failure.reason}: {pod.status.failure.message}"
         return ""

@@ -10,7 +10,7 @@ from modelroll_server import errors
 from modelroll_server.registry.marker import Marker
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Content, Snapshot, Target
-from modelroll_server.registry.watcher import Watcher, back_off
+from modelroll_server.registry.watcher import AFTER_A_CRASH, Watcher, back_off
 from modelroll_server.telemetry.metrics import Metrics
 
 V1 = Content("1.0.0", "churn/1.0.0")
@@ -195,6 +195,28 @@ async def test_a_revision_that_took_the_process_down_is_reported_and_not_taken_a
     status = await pod.step()
     assert failure(status) == (9, "CrashedWhileLoading")
     assert status["state"] == "failed"
+
+
+async def test_a_start_that_died_of_its_base_says_so_before_it_tries_again(tmp_path: Path) -> None:
+    died = Pod(Snapshot(target=Target("target", 8, V2)), state=tmp_path)
+    marked: list[bytes] = []
+    died.loads.during = lambda: marked.append((tmp_path / "loading.json").read_bytes())
+    await died.step()
+    assert b'"loading":8' in marked[0]
+
+    Marker(tmp_path).set(8)
+    pod = Pod(Snapshot(target=Target("target", 8, V2)), state=tmp_path)
+    pod.now = AFTER_A_CRASH - 0.1
+    assert failure(await pod.step()) == (8, "CrashedWhileLoading")
+    assert pod.number() is None
+    pod.now = AFTER_A_CRASH
+    await pod.step()
+    assert pod.number() == "2.0.0"
+
+    Marker(tmp_path).set(8)
+    pod = Pod(Snapshot(target=Target("target", 8, V2), settled=Target("settled", 9, V1)), state=tmp_path)
+    await pod.step()
+    assert pod.number() == "1.0.0", "another revision is not waited for"
 
 
 async def test_a_lazy_pod_is_ready_at_once_and_loads_once_for_all_who_ask() -> None:

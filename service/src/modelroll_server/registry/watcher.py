@@ -21,6 +21,7 @@ from modelroll_server.registry.version import Version
 
 PERIOD = 0.1
 LOOK_AGAIN = 1.0  # for an artifact that is not there (yet)
+AFTER_A_CRASH = 5.0  # seconds for which a start says what the last one died of, before it may die of it again
 LONGEST_BACK_OFF = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ class Watcher:
         self._failing: Target | None = None
         self._failures = 0
         self._next_try = 0.0
+        self._began = clock()
         if marker.found is not None:
             error = errors.CrashedWhileLoading(f"the process died while it loaded revision {marker.found}")
             registry.refuse(Target("move", marker.found, Content()), error, for_good=False)
@@ -87,14 +89,19 @@ class Watcher:
                 self._registry.refuse(want, _clash(want, other), for_good=False)
             case Load(want):
                 waits = self._registry.is_lazy and not self._registry.asked.is_set()
-                if waits or (want == self._failing and self._clock() < self._next_try):
+                if waits or self._clock() < self._may_try(want):
                     return
                 await self._try_base(snapshot, want)
+
+    def _may_try(self, want: Target) -> float:
+        if want.revision == self._marker.found:
+            return self._began + AFTER_A_CRASH
+        return self._next_try if want == self._failing else 0.0
 
     async def _try_base(self, snapshot: Snapshot, want: Target) -> None:
         self._failures = self._failures + 1 if want == self._failing else 1
         try:
-            version = await self._load_in_thread(snapshot, want)
+            version = await self._load_marked(snapshot, want)
         except errors.LoadError as error:
             self._registry.refuse(want, error, for_good=False)
             self._failing = want
@@ -108,14 +115,11 @@ class Watcher:
             self._registry.abandon()  # the next step reads again and loads what is wanted now
 
     async def _follow(self, snapshot: Snapshot, want: Target) -> None:
-        self._marker.set(want.revision)
         try:
-            version = await self._load_in_thread(snapshot, want)
+            version = await self._load_marked(snapshot, want)
         except errors.LoadError as error:
             self._registry.refuse(want, error, for_good=True)
             return
-        finally:
-            self._marker.clear()
         # While it loaded the rollout may have been called off: nobody may see a version that is not wanted any more.
         if want.asks_the_same(targets.wanted(await self._source.read())):
             self._registry.swap(version, want)
@@ -124,11 +128,15 @@ class Watcher:
         del version
         await asyncio.get_running_loop().run_in_executor(self._thread, loaders.return_memory)
 
-    async def _load_in_thread(self, snapshot: Snapshot, want: Target) -> Version:
+    async def _load_marked(self, snapshot: Snapshot, want: Target) -> Version:
         self._registry.begin(want)
         baseline = targets.gated_by_baseline(snapshot, want)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._load, want.content, baseline)
+        self._marker.set(want.revision)
+        try:
+            return await loop.run_in_executor(self._thread, self._load, want.content, baseline)
+        finally:
+            self._marker.clear()
 
 
 def back_off(failures: int) -> float:
