@@ -168,7 +168,7 @@ def test_a_live_version_that_a_pod_cannot_serve_is_degraded() -> None:
     assert conditions["Degraded"].message.endswith("z-new: ArtifactMissing: nothing is at churn/1.0.0")
     assert conditions["Live"].status == "True"
 
-    loading = values.pod("z-new", PodStatus(None, 0, 7, None), ready=False)
+    loading = values.pod("z-new", PodStatus(None, 0, 7, None, loading=True), ready=False)
     nowhere = values.pod("z-more", None, ready=False, placed=False, hindrance="Unschedulable: 0/1 nodes are available")
     conditions = _conditions(replace(AT_REST, pods=(*AT_REST.pods, loading, nowhere)), OLD)
     assert conditions["Ready"].status == "True", "an autoscaler that is ahead of its nodes is no fault"
@@ -177,9 +177,12 @@ def test_a_live_version_that_a_pod_cannot_serve_is_degraded() -> None:
 def test_a_pod_that_runs_and_says_nothing_is_named_after_a_while() -> None:
     young = values.pod("a-young", None, ready=False, started=values.NOW - timedelta(seconds=15))
     mute = values.pod("b-mute", None, ready=False, started=values.NOW - timedelta(seconds=16))
+    loading = values.pod("c-loading", PodStatus(None, 0, 8, None, loading=True), ready=False)
+    seen = replace(_rolling("applied"), pods=(loading,))
+    assert _conditions(seen, NEW)["Ready"].message == "pods are moving to 2.0.0; c-loading is loading it"
     seen = replace(_rolling("applied"), pods=(young,))
     assert _conditions(seen, NEW)["Ready"].message == "pods are moving to 2.0.0"
-    seen = replace(seen, pods=(young, mute))
+    seen = replace(seen, pods=(loading, young, mute))
     assert _conditions(seen, NEW)["Ready"].message.endswith(
         "; b-mute: its container runs, but nobody answers for /status"
     )

@@ -3,6 +3,7 @@
 Owns the shapes; `observe` fills them from the API server and from the pods.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -52,12 +53,14 @@ class PodStatus:
         live_revision: The revision that it was asked for at; 0 for none.
         wanted_revision: The highest revision that it has seen.
         failure: Why it does not serve what it was asked for, if it does not.
+        loading: Whether it is loading.
     """
 
     live: Content | None
     live_revision: int
     wanted_revision: int | None
     failure: Failure | None
+    loading: bool = False
 
     def serves(self, content: Content) -> bool:
         """Whether what answers is `content`."""
@@ -200,23 +203,27 @@ class Observed:
     past_targets: tuple[str, ...]
     versions: tuple[ModelVersion, ...]
 
-    def trouble(self, content: Content, *, placed: bool = False) -> str:
-        """What keeps the first of the pods that ought to serve `content` from it; empty when none says.
+    def fault(self, content: Content) -> str:
+        """Why the first of the pods that ought to serve `content` does not, and will not by itself; empty for none."""
+        return next((text for is_fault, text in self._hold_ups(content) if is_fault), "")
 
-        With `placed`, pods that wait for a node are left out.
-        """
+    def hold_up(self, content: Content) -> str:
+        """What is waited for before all pods serve `content`: a fault, else a pod that loads it or has no node."""
+        return self.fault(content) or next((text for _, text in self._hold_ups(content)), "")
+
+    def _hold_ups(self, content: Content) -> Iterator[tuple[bool, str]]:
+        """Each pod that ought to serve `content` and does not, by name: whether that is a fault, and a sentence."""
         for pod in sorted(self.pods, key=lambda pod: pod.name):
-            if placed and not pod.placed:
-                continue
             if pod.terminating or (pod.ready and pod.serves(content)):
                 continue
             if pod.hindrance is not None:
-                return f"{pod.name}: {pod.hindrance}"
-            if pod.is_mute(self.now):
-                return f"{pod.name}: its container runs, but nobody answers for /status"
-            if pod.status is not None and pod.status.failure is not None:
-                return f"{pod.name}: {pod.status.failure.reason}: {pod.status.failure.message}"
-        return ""
+                yield pod.placed, f"{pod.name}: {pod.hindrance}"
+            elif pod.is_mute(self.now):
+                yield True, f"{pod.name}: its container runs, but nobody answers for /status"
+            elif pod.status is not None and pod.status.failure is not None:
+                yield True, f"{pod.name}: {pod.status.failure.reason}: {pod.status.failure.message}"
+            elif pod.status is not None and pod.status.loading:
+                yield False, f"{pod.name} is loading it"
 
     @property
     def outgoing(self) -> tuple[Pod, ...]:

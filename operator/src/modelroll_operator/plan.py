@@ -227,7 +227,7 @@ def _hold_or_go_on(seen: Observed, state: State, rollout: Rollout) -> steps.Step
 
 
 def _overdue(seen: Observed, live: ModelVersion) -> Failure:
-    trouble = seen.trouble(live.content)
+    trouble = seen.hold_up(live.content)
     sentence = f"not every pod served it within {live.progress_deadline} s" + (f"; {trouble}" if trouble else "")
     return Failure(0, "ProgressDeadlineExceeded", sentence)
 

@@ -56,6 +56,7 @@ class _Document(msgspec.Struct):
     live: _Live | None = None
     wanted: _Wanted | None = None
     failure: _Failure | None = None
+    state: str = ""
 
 
 _DECODER = msgspec.json.Decoder(_Document)
@@ -151,6 +152,7 @@ def _status(document: _Document) -> PodStatus:
         live_revision=0 if live is None else live.revision,
         wanted_revision=None if document.wanted is None else document.wanted.revision,
         failure=None if failure is None else Failure(failure.revision, failure.reason, _sentence(failure)),
+        loading=document.state == "loading",
     )
 
 

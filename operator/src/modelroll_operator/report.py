@@ -140,12 +140,12 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
         )
         return _Stand("False", "Conflict", sentence, "Conflict")
     if live:
-        trouble = seen.trouble(version.content, placed=True)
+        trouble = seen.fault(version.content)
         if trouble:
             return _Stand("False", "Degraded", f"it answers, but not from every pod: {trouble}", "Degraded")
         return _Stand("True", "Live", f"every new pod serves {version.version}")
     if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
-        trouble = seen.trouble(version.content)
+        trouble = seen.hold_up(version.content)
         sentence = f"pods are moving to {version.version}" + (f"; {trouble}" if trouble else "")
         return _Stand("False", "Progressing", sentence, "Reconciling")
     if choice.live is not None and choice.live.uid == version.uid:
@@ -185,7 +185,7 @@ def _verified(stand: _Stand, *, verified: bool) -> tuple[str, str, str]:
 
 def _counted(seen: Observed, version: ModelVersion, serving: int, state: State) -> str:
     sentence = f"{serving} of {seen.deployment.desired} pods serve it"
-    trouble = seen.trouble(version.content) if state.content == version.content else ""
+    trouble = seen.hold_up(version.content) if state.content == version.content else ""
     return f"{sentence}; {trouble}" if trouble else sentence
 
 
