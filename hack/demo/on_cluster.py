@@ -1,6 +1,5 @@
 """The demo on a cluster: push, install, apply a new ModelVersion under load."""
 
-import hashlib
 import os
 import shlex
 import subprocess
@@ -9,7 +8,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from checker import legal, table, verdict
+from hack.demo import ending
+
+from checker import legal, verdict
 from harness import load_pod
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +38,10 @@ def _install() -> None:
     _type("kubectl", "create", "namespace", NAMESPACE)
     _quietly(str(ROOT / "hack" / "cluster"), "volume", "models", NAMESPACE)
     _quietly_in_environment("modelroll", "push", "models/churn", "--claim", "models", "--namespace", NAMESPACE)
-    manifest = (ROOT / "models" / "churn" / OLD / "modelroll.json").read_bytes()
     values = {
         "persistence.existingClaim": "models",
         "model.path": f"churn/{OLD}",
-        "model.digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+        "model.digest": ending.digest_of(OLD),
         "autoscaling.enabled": "false",
         "replicas": "3",
     }
@@ -71,8 +71,7 @@ def _roll_under_load() -> int:
         _type("kubectl", "--namespace", NAMESPACE, "get", "modelversions")
         time.sleep(SECONDS)
     found = verdict.judge([record for load in loads for record in load.records], watch.timeline)
-    table.show(found, {NEW: seconds})
-    return 1 if found.failed or found.illegal or set(found.by_version) != {OLD, NEW} else 0
+    return ending.end(found, {NEW: seconds}, (OLD, NEW))
 
 
 def _apply(version: str) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroll_operator.observe import hindrance
+from modelroll_operator.observe import hindrance, refusal
 
 
 def _waiting(reason: str) -> dict[str, Any]:
@@ -29,3 +29,11 @@ NOWHERE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
 )
 def test_what_keeps_a_pod_from_running(status: dict[str, Any], expected: str | None) -> None:
     assert hindrance(status) == expected
+
+
+def test_a_quota_that_allows_no_pod_is_read_from_the_deployment() -> None:
+    quota = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: compute"}
+    assert refusal({"conditions": [{"type": "Available", "status": "True"}, quota]}) == (
+        "FailedCreate: exceeded quota: compute"
+    )
+    assert refusal({"conditions": [quota | {"status": "False"}]}) == refusal({"conditions": None}) == refusal({}) == ""

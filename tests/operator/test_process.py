@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from harness.cluster import ROOT, Namespace, run
@@ -37,10 +38,12 @@ class Operators:
         self._namespace = namespace
         self._logs = logs
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start one."""
-        environment = {"NAMESPACE": self._namespace, "POD_NAME": name, "MANAGEMENT_PORT": str(free_port())}
+        self.ports[name] = free_port()
+        environment = {"NAMESPACE": self._namespace, "POD_NAME": name, "MANAGEMENT_PORT": str(self.ports[name])}
         with (self._logs / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen([COMMAND], env=os.environ | environment, stdout=log, stderr=log)
         return self.running[name]
@@ -56,10 +59,14 @@ class Operators:
         return process.wait(20)
 
 
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
+def install_crd() -> None:
     run("kubectl", "apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "k8s" / "crd"))
     run("kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/modelversions.modelroll.dev")
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    install_crd()
     name = f"operator-{secrets.token_hex(4)}"
     run("kubectl", "create", "namespace", name)
     yield Namespace(name)
@@ -154,11 +161,14 @@ def test_versions_go_live_a_bad_one_stalls_and_then_nothing_is_written(
     wait_reason(namespace, "1.2.0", "Ready", "Superseded")
 
     apply(namespace, "2.1.0")
-    namespace.kubectl("annotate", "modelversion", "churn-2.1.0", f"modelroll.dev/retry={'x' * 5000}")
     wait_reason(namespace, "2.1.0", "Stalled", "GoldenRowsDiffer")
     wait_live(namespace, "2.0.0")
     assert state(namespace)["settled"]["version"] == "2.0.0"
     assert reasons_told(namespace, "churn-2.1.0") == ["GoldenRowsDiffer", "Progressing"], "each transition is told once"
+    namespace.kubectl("annotate", "modelversion", "churn-2.1.0", f"modelroll.dev/retry={'x' * 5000}")
+    twice = ["GoldenRowsDiffer"] * 2 + ["Progressing"] * 2
+    wait_until(lambda: reasons_told(namespace, "churn-2.1.0") == twice, 30, what="a second try, and its end")
+    wait_live(namespace, "2.0.0")
 
     wait_until(lambda: len(namespace.items("pods")) == 2, what="the pods of the attempt are gone")
     before = versions_of_objects(namespace)
@@ -171,6 +181,23 @@ def test_versions_go_live_a_bad_one_stalls_and_then_nothing_is_written(
     apply(namespace, "1.2.0", withdrawn=True)
     wait_until(lambda: "NoEligibleVersion" in reasons_told(namespace, "churn"), what="word that nothing is eligible")
     assert state(namespace)["settled"]["version"] == "1.2.0"
+
+
+def test_an_operator_that_starts_before_the_crd_waits_for_it(
+    namespace: Namespace, kubelet: Kubelet, operators: Operators
+) -> None:
+    namespace.apply(deployment("churn", "churn", kubelet.port))
+    run("kubectl", "delete", "crd", "modelversions.modelroll.dev")
+    try:
+        operators.start("one")
+        wait_until(lambda: "the CRD of ModelVersion is not installed" in operators.log("one"), 20, what="word of it")
+        ready = f"http://127.0.0.1:{operators.ports['one']}/readyz"
+        assert httpx.get(ready).status_code == 503
+    finally:
+        install_crd()
+    wait_until(lambda: httpx.get(ready).status_code == 200, 20, what="the operator ready")
+    apply(namespace, "1.2.0")
+    wait_live(namespace, "1.2.0")
 
 
 def test_an_operator_that_is_killed_in_a_rollout_is_replaced_without_a_trace(

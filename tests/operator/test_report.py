@@ -186,3 +186,10 @@ def test_a_pod_that_runs_and_says_nothing_is_named_after_a_while() -> None:
     assert _conditions(seen, NEW)["Ready"].message.endswith(
         "; b-mute: its container runs, but nobody answers for /status"
     )
+
+
+def test_a_pod_that_could_not_be_made_is_told_in_the_words_of_who_refused_it() -> None:
+    quota = 'FailedCreate: pods "churn-1-x" is forbidden: exceeded quota: compute'
+    seen = _rolling("applied")
+    refused = replace(seen, deployment=replace(seen.deployment, refusal=quota))
+    assert _conditions(refused, NEW)["Ready"].message == f"pods are moving to 2.0.0; {quota}"

@@ -96,6 +96,7 @@ class Cluster:
                 updated=updated,
                 available=available,
                 template_hash=self.template_hash,
+                refusal="",
             ),
             siblings=("churn",),
             state=None if self.data is None else rollouts.read(self.data),

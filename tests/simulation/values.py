@@ -59,6 +59,7 @@ def deployment(template: str | None = None, replicas: int = 2, **changes: Any) -
         "available": replicas,
         "template_target": template,
         "template_hash": "template",
+        "refusal": "",
     }
     return Deployment(**(values | changes))
 

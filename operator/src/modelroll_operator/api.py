@@ -97,7 +97,7 @@ class Api:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}: {error}") from error
         answer = _object(data)
         if not 200 <= response.status <= 299:
-            raise ApiError(response.status, str((answer or {}).get("message", response.reason)))
+            raise ApiError(response.status, f"{method} {path}: {(answer or {}).get('message', response.reason)}")
         if answer is None:
             raise ApiError(0, f"{method} {path}: the answer is no JSON object")
         return Answer(answer, _date(response.headers.get("Date")))

@@ -16,13 +16,15 @@ import aiohttp
 import kopf
 import structlog
 
-from modelroll_operator import logs, management, watch
+from modelroll_operator import logs, management, names, watch
 from modelroll_operator import settings as settings_module
-from modelroll_operator.api import Api
+from modelroll_operator.api import Api, ApiError
 from modelroll_operator.lease import Lease, LeaseLost
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.settings import Settings
 from modelroll_operator.supervisor import Supervisor
+
+LOOK_EVERY = 1.0  # seconds between two looks at whether the CRD is there
 
 _log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ def main() -> None:
 async def run(settings: Settings) -> None:
     """Run until a signal, or until the Lease is lost, which ends the process on the spot."""
     metrics = Metrics()
+    kind = _Kind()
     supervisor: Supervisor | None = None
     api = await Api.connect(settings.namespace)
     lease = Lease(api, settings.identity)
@@ -47,18 +50,39 @@ async def run(settings: Settings) -> None:
         settings.management_port,
         metrics.registry,
         lambda: time.monotonic() if supervisor is None else supervisor.turned,
+        lambda: kind.lacks,
     )
     async with aiohttp.ClientSession() as session:
         try:
             stop = asyncio.Event()
             _stop_on_signals(stop)  # a standby has to end too when it is told to
-            if await _before(stop, lease.acquire()):
+            if await _before(stop, kind.wait(api)) and await _before(stop, lease.acquire()):
                 metrics.leader.set(1)
                 supervisor = Supervisor(api, session, metrics)
                 await _work(settings, supervisor, lease, stop)
         finally:
             await runner.cleanup()
             await api.close()
+
+
+class _Kind:
+    """The kind ModelVersion, which must be there before kopf looks for it: it looks once, and would stay deaf."""
+
+    def __init__(self) -> None:
+        self.lacks = "not connected yet"
+
+    async def wait(self, api: Api) -> None:
+        """Wait until the API server lets us list it."""
+        while self.lacks:
+            try:
+                await api.call("GET", api.group(names.GROUP, names.PLURAL), query={"limit": "1"})
+                self.lacks = ""
+            except ApiError as error:
+                lacks = "the CRD of ModelVersion is not installed" if error.status == 404 else str(error)
+                if lacks != self.lacks:
+                    _log.warning("waiting", lacks=lacks)
+                self.lacks = lacks
+                await asyncio.sleep(LOOK_EVERY)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -9,10 +9,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 STALLED_AFTER = 60.0  # seconds without a turn of the loop after which the process is better started again
 
 
-async def serve(port: int, registry: CollectorRegistry, turned: Callable[[], float]) -> web.AppRunner:
-    """Listen on `port`. `turned` says when the loop turned last, on the monotonic clock.
+async def serve(
+    port: int, registry: CollectorRegistry, turned: Callable[[], float], lacks: Callable[[], str]
+) -> web.AppRunner:
+    """Listen on `port`.
 
-    A standby is alive and ready too: its loop is the one that waits for the Lease.
+    Args:
+        port: The one of the kubelet and of Prometheus.
+        registry: What `/metrics` shows.
+        turned: When the loop turned last, on the monotonic clock. A standby's loop is the one that waits.
+        lacks: What keeps it from working; empty for nothing, and for a standby.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -22,7 +28,8 @@ async def serve(port: int, registry: CollectorRegistry, turned: Callable[[], flo
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        lack = lacks()
+        return web.Response(status=503, text=f"{lack}\n") if lack else web.Response(text="ok\n")
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -156,7 +156,16 @@ def _deployment(item: Json, model: str) -> Deployment:
         available=status.get("availableReplicas", 0),
         template_target=_template_target(item),
         template_hash=hashlib.sha256(template).hexdigest()[:16],
+        refusal=refusal(status),
     )
+
+
+def refusal(status: Json) -> str:
+    """Why no pod could be made for a Deployment of this status; empty where one could."""
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return f"{condition.get('reason', 'ReplicaFailure')}: {condition.get('message', '')}"
+    return ""
 
 
 def _pod(item: Json, status: PodStatus | None) -> Pod:

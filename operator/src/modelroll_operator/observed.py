@@ -120,7 +120,11 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The Deployment, as far as a rollout depends on it."""
+    """The Deployment, as far as a rollout depends on it.
+
+    Attributes:
+        refusal: Why no pod could be made for it, such as a quota; empty where one could.
+    """
 
     name: str
     uid: str
@@ -135,6 +139,7 @@ class Deployment:
     available: int
     template_target: str | None
     template_hash: str
+    refusal: str
 
     @property
     def complete(self) -> bool:
@@ -213,6 +218,8 @@ class Observed:
 
     def _hold_ups(self, content: Content) -> Iterator[tuple[bool, str]]:
         """Each pod that ought to serve `content` and does not, by name: whether that is a fault, and a sentence."""
+        if self.deployment.refusal:
+            yield True, self.deployment.refusal
         for pod in sorted(self.pods, key=lambda pod: pod.name):
             if pod.terminating or (pod.ready and pod.serves(content)):
                 continue
