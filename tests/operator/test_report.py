@@ -9,7 +9,7 @@ import pytest
 
 from modelroll_operator import liverule, steps
 from modelroll_operator import target as targets
-from modelroll_operator.observed import Attempt, Failure, ModelVersion, Observed, PodStatus
+from modelroll_operator.observed import Attempt, Failure, ModelVersion, Observed, Pod, PodStatus
 from modelroll_operator.plan import plan
 from modelroll_operator.report import Condition, PodCounts, report, unresolved
 from modelroll_operator.rollout import Phase, State
@@ -49,7 +49,13 @@ CASES: dict[str, tuple[Observed, ModelVersion, str, str, str | None]] = {
     "a higher one is live": (_rolling("settled"), OLD, "True", "Superseded", None),
     "about to begin": (replace(AT_REST, versions=(OLD, NEW)), NEW, "False", "Pending", "Reconciling"),
     "under way": (_rolling("applied"), NEW, "False", "Progressing", "Reconciling"),
-    "settled, not closed": (_rolling("settled"), NEW, "True", "Live", None),
+    "settled, not closed": (
+        replace(_rolling("settled"), pods=values.pods_serving(NEW.content, 8)),
+        NEW,
+        "True",
+        "Live",
+        None,
+    ),
     "paused": (_with(NEW, paused=True), replace(NEW, paused=True), "False", "Paused", None),
     "withdrawn": (_with(NEW, withdrawn=True), replace(NEW, withdrawn=True), "False", "Withdrawn", None),
     "not built": (
@@ -172,6 +178,26 @@ def test_a_live_version_that_a_pod_cannot_serve_is_degraded() -> None:
     nowhere = values.pod("z-more", None, ready=False, placed=False, hindrance="Unschedulable: 0/1 nodes are available")
     conditions = _conditions(replace(AT_REST, pods=(*AT_REST.pods, loading, nowhere)), OLD)
     assert conditions["Ready"].status == "True", "an autoscaler that is ahead of its nodes is no fault"
+
+
+@pytest.mark.parametrize(
+    ("pods", "message"),
+    [
+        ((), "no Ready pod serves it"),
+        ((values.pod("a", None, ready=False),), "no Ready pod serves it"),
+        (
+            (values.pod("a", None, ready=False, placed=False, hindrance="Unschedulable: no"),),
+            "it: a: Unschedulable: no",
+        ),
+        ((values.pod("a", values.serving(OLD.content, 7), terminating=True),), "no Ready pod serves it"),
+    ],
+)
+def test_a_live_version_that_no_pod_serves_is_degraded_whatever_the_reason(pods: tuple[Pod, ...], message: str) -> None:
+    conditions = _conditions(replace(AT_REST, pods=pods), OLD)
+    assert (conditions["Ready"].status, conditions["Degraded"].reason) == ("False", "Degraded")
+    assert conditions["Ready"].message.endswith(message)
+    nothing_is_wanted = replace(AT_REST, pods=(), deployment=values.deployment(desired=0))
+    assert _conditions(nothing_is_wanted, OLD)["Ready"].status == "True"
 
 
 def test_a_pod_that_runs_and_says_nothing_is_named_after_a_while() -> None:

@@ -140,9 +140,12 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
         )
         return _Stand("False", "Conflict", sentence, "Conflict")
     if live:
-        trouble = seen.fault(version.content)
-        if trouble:
-            return _Stand("False", "Degraded", f"it answers, but not from every pod: {trouble}", "Degraded")
+        if seen.deployment.desired > 0 and not any(pod.serves(version.content) for pod in seen.serving):
+            waits = seen.hold_up(version.content)
+            return _Stand("False", "Degraded", "no Ready pod serves it" + (f": {waits}" if waits else ""), "Degraded")
+        fault = seen.fault(version.content)
+        if fault:
+            return _Stand("False", "Degraded", f"it answers, but not from every pod: {fault}", "Degraded")
         return _Stand("True", "Live", f"every new pod serves {version.version}")
     if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
         trouble = seen.hold_up(version.content)
