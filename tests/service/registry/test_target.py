@@ -164,7 +164,7 @@ def test_an_empty_file_says_nothing(data: bytes) -> None:
         b'{"revision":-1,"path":"a"}',
         b'{"revision":"1","path":"a"}',
         b'{"revision":1,"path":"/a"}',
-        b'{"revision":9007199254740993,"path":"a"}',
+        b'{"revision":9007199253692417,"path":"a"}',
         b'{"revision":1,"path":"a/../b"}',
         b"\xff",
         b"[" * 100_000,
@@ -173,3 +173,10 @@ def test_an_empty_file_says_nothing(data: bytes) -> None:
 def test_a_file_that_cannot_be_meant_is_invalid(data: bytes) -> None:
     with pytest.raises(errors.TargetInvalid):
         targets.parse("target", data)
+
+
+def test_what_is_settled_may_go_above_whatever_was_written_by_hand() -> None:
+    document = b'{"revision":9007199254740992,"path":"a"}'
+    assert targets.parse("settled", document) is not None
+    with pytest.raises(errors.TargetInvalid):
+        targets.parse("move", document)

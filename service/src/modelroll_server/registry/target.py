@@ -101,6 +101,7 @@ Decision = Keep | Adopt | Load | Clash
 
 
 HIGHEST_REVISION = 2**53  # what JSON numbers hold exactly wherever they are read
+HIGHEST_FOREIGN = HIGHEST_REVISION - 2**20  # of what anybody may write by hand: `settled` must be able to go above it
 
 
 class _ContentDocument(msgspec.Struct):
@@ -131,8 +132,9 @@ def parse(source: Source, data: bytes) -> Target | None:
         document = _DECODER.decode(data)
     except (msgspec.DecodeError, RecursionError) as exception:
         raise errors.TargetInvalid(f"{source}: {exception}") from exception
-    if not 0 <= document.revision <= HIGHEST_REVISION:
-        raise errors.TargetInvalid(f"{source}: no revision from 0 to {HIGHEST_REVISION}")
+    highest = HIGHEST_REVISION if source == "settled" else HIGHEST_FOREIGN
+    if not 0 <= document.revision <= highest:
+        raise errors.TargetInvalid(f"{source}: no revision from 0 to {highest}")
     baseline = None if document.baseline is None else _content(source, document.baseline)
     return Target(source, document.revision, _content(source, document), baseline, document.attempt)
 
