@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from modelroll_operator.observe import hindrance, refusal
+from modelroll_operator.observe import deployment, hindrance, refusal
+from simulation import kubelet
 
 
 def _waiting(reason: str) -> dict[str, Any]:
@@ -37,3 +38,11 @@ def test_a_quota_that_allows_no_pod_is_read_from_the_deployment() -> None:
         "FailedCreate: exceeded quota: compute"
     )
     assert refusal({"conditions": [quota | {"status": "False"}]}) == refusal({"conditions": None}) == refusal({}) == ""
+
+
+def test_what_refuses_pods_is_part_of_a_deployment() -> None:
+    item = kubelet.deployment("churn", "churn", 8081)
+    item["metadata"] |= {"uid": "u", "resourceVersion": "1", "generation": 1}
+    assert deployment(item, "churn").refusal == ""
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    assert deployment(item | {"status": {"conditions": [failure]}}, "churn").refusal == "FailedCreate: exceeded quota"

@@ -287,6 +287,18 @@ def test_a_revision_written_by_hand_is_outranked_while_an_abort_closes() -> None
     assert state.rollout.phase == "aborting"
 
 
+def test_a_revision_written_by_hand_is_outranked_while_a_rollout_settles() -> None:
+    seen = _rolling("settled", values.pods_serving(NEW, 8))
+    assert seen.state is not None
+    by_hand = targets.encode(targets.target(values.content("0.9.0"), 50))
+    rollout = seen.state.rollout
+    settled = State(settled=targets.target(NEW, 8), memory=seen.state.memory)
+    seen = replace(seen, state=settled, deployment=replace(seen.deployment, template_target=by_hand))
+    state = _saved(plan(seen), "outrank")
+    assert state.settled == targets.target(NEW, 51)
+    assert state.rollout == rollout
+
+
 @pytest.mark.parametrize("revision", [2**53 + 1, 2**53, 2**53 - 1])
 def test_a_revision_that_leaves_no_room_above_it_is_not_outranked(revision: int) -> None:
     move = f'{{"env":true,"revision":{revision}}}'

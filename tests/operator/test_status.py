@@ -155,6 +155,14 @@ async def test_an_event_that_is_refused_holds_nothing_up(api: OneVersion) -> Non
     assert api.condition("Live")["status"] == "True"
 
 
+async def test_degraded_is_told_as_a_warning(api: OneVersion) -> None:
+    degraded = Report((Condition("Degraded", "True", "Degraded", "z: ArtifactMissing"),))
+    await StatusWriter(api).write(api.item, degraded, values.NOW)
+    assert [(one["type"], one["reason"], one["message"]) for one in api.events] == [
+        ("Warning", "Degraded", "z: ArtifactMissing")
+    ]
+
+
 async def test_the_retry_that_was_seen_is_said(api: OneVersion) -> None:
     api.item["metadata"]["annotations"] = {"modelroll.dev/retry": "7"}
     await StatusWriter(api).write(api.item, PROGRESSING, values.NOW)

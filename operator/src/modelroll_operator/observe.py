@@ -70,7 +70,7 @@ class Observer:
         pods = await self._pods_of(item, {one["metadata"]["uid"] for one in sets}, state)
         observed = Observed(
             now=answer.date,
-            deployment=_deployment(item, model),
+            deployment=deployment(item, model),
             siblings=tuple(siblings),
             state=state,
             pods=pods,
@@ -139,7 +139,8 @@ def _template_target(item: Json) -> str | None:
     return _annotation(item["spec"]["template"].get("metadata") or {}, names.TARGET_ANNOTATION)
 
 
-def _deployment(item: Json, model: str) -> Deployment:
+def deployment(item: Json, model: str) -> Deployment:
+    """A Deployment as `observed` has it."""
     metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
     template = json.dumps(spec["template"]["spec"], sort_keys=True).encode()
     return Deployment(
