@@ -10,9 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from hack.demo import ending
-
-from checker import verdict
+from checker import ending, verdict
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW = "1.2.0", "2.0.0"

@@ -8,9 +8,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from hack.demo import ending
-
-from checker import legal, verdict
+from checker import ending, legal, verdict
 from harness import load_pod
 
 ROOT = Path(__file__).parents[2]

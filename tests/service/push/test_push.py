@@ -17,7 +17,7 @@ from modelroll_server.cli.push import push
 CHURN = Path(__file__).parents[3] / "models/churn"
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 PROGRAM = """#!{python}
-import json, pathlib, subprocess, sys, time
+import json, os, pathlib, subprocess, sys, time
 home = pathlib.Path({home!r})
 told = json.loads((home / "told.json").read_text())
 arguments = [one for one in sys.argv[1:] if not one.startswith(("--context=", "--namespace="))]
@@ -37,7 +37,10 @@ if arguments[0] == "exec":
     code = "from modelroll_server.cli.receive import receive; receive()"
     given = arguments[arguments.index("--bytes"):]
     given[1] = told["bytes"] or given[1]
-    sys.exit(subprocess.run([sys.executable, "-c", code, "--root", told["volume"], *given]).returncode)
+    ended = subprocess.run([sys.executable, "-c", code, "--root", told["volume"], *given]).returncode
+    os.close(1)  # as the real one, which ends with what it ran
+    (home / "left").write_bytes(sys.stdin.buffer.read())
+    sys.exit(ended)
 """
 
 
@@ -199,7 +202,15 @@ def test_a_volume_without_the_room_is_told_before_anything_is_sent(cluster: Clus
     assert result.exit_code == 1
     assert "the volume is full: 4,611,686,018,427,387,904 bytes are to come, and " in result.output
     assert list(cluster.volume.iterdir()) == []
+    assert (cluster.home / "left").read_bytes() == b""
     assert cluster.deleted()
+
+
+def test_the_room_asked_for_is_what_all_files_take(cluster: Cluster) -> None:
+    assert cluster.push().exit_code == 0
+    told = next(call[call.index("--bytes") + 1] for call in cluster.calls if "--bytes" in call)
+    sizes = [path.stat().st_size for path in CHURN.glob("*/model.joblib")]
+    assert int(told) == sum(sizes) > 10_000
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -206,6 +206,7 @@ async def test_a_start_that_died_of_its_base_says_so_before_it_tries_again(tmp_p
 
     Marker(tmp_path).set(8)
     pod = Pod(Snapshot(target=Target("target", 8, V2)), state=tmp_path)
+    assert AFTER_A_CRASH >= 3.0, "the operator looks once a second, and must have seen it"
     pod.now = AFTER_A_CRASH - 0.1
     assert failure(await pod.step()) == (8, "CrashedWhileLoading")
     assert pod.number() is None

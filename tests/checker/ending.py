@@ -23,6 +23,6 @@ def end(found: Verdict, seconds: dict[str, float], versions: Iterable[str]) -> i
         return 1
     expected = {version: frozenset({digest_of(version)}) for version in versions}
     if found.digests != expected:
-        print(f"answers came under the digests {found.digests}, and not {expected}", file=sys.stderr)
+        sys.stderr.write(f"answers came under the digests {found.digests}, and not {expected}\n")
         return 1
     return 0
