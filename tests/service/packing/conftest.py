@@ -11,6 +11,7 @@ import pytest
 
 from modelroll_server.packing import pack
 
+Dump = Callable[[Any, Path], object]
 Packer = Callable[..., pack.Packed]
 
 
@@ -34,9 +35,9 @@ def frame() -> pd.DataFrame:
 def packer(tmp_path: Path) -> Packer:
     """Dumps an estimator and packs it as m 1.0.0 under <tmp>/models."""
 
-    def make(estimator: Any, samples: pd.DataFrame, **more: Any) -> pack.Packed:
-        file = tmp_path / "fitted.joblib"
-        joblib.dump(estimator, file)
+    def make(estimator: Any, samples: pd.DataFrame, dump: Dump = joblib.dump, **more: Any) -> pack.Packed:
+        file = tmp_path / ("fitted.joblib" if dump is joblib.dump else "fitted.skops")
+        dump(estimator, file)
         request = pack.Request(files=[file], model="m", version="1.0.0", samples=samples, **more)
         return pack.pack(request, tmp_path / "models")
 

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
@@ -42,6 +43,10 @@ def pipeline(model: Any, **encoder: Any) -> Any:
     return make_pipeline(columns, model)
 
 
+def halved(values: Any) -> Any:
+    return values / 2
+
+
 def labels(frame: pd.DataFrame) -> Any:
     return np.where(frame["count"] > 4, "many", "few")
 
@@ -64,6 +69,21 @@ def test_a_pipeline_is_described_by_its_columns(packer: Packer, frame: pd.DataFr
     assert (manifest.classes, manifest.metrics) == (["few", "many"], {"auc": 0.5})
     assert manifest.inputs[2].categories == ["a", "b", "c"]
     assert {"python", "scikit-learn", "numpy"} <= set(manifest.runtimes[0].requires)
+    assert set(reasons(packed)) == {None}
+
+
+def test_a_skops_file_is_packed_as_it_is_and_what_is_in_it_is_listed(packer: Packer, frame: pd.DataFrame) -> None:
+    packed = packer(pipeline(LogisticRegression()).fit(frame, labels(frame)), frame, dump=skops.io.dump)
+    runtime = packed.manifest.runtimes[0]
+    assert (runtime.format, runtime.file, runtime.skops_types) == ("skops", "model.skops", [])
+    assert "skops" in runtime.requires
+    assert set(reasons(packed)) == {None}
+
+
+def test_types_that_skops_does_not_know_are_listed_and_then_loaded(packer: Packer, frame: pd.DataFrame) -> None:
+    model = make_pipeline(FunctionTransformer(halved), LinearRegression()).fit(frame[["count"]], frame["count"])
+    packed = packer(model, frame, dump=skops.io.dump)
+    assert [name.rpartition(".")[2] for name in packed.manifest.runtimes[0].skops_types] == ["halved"]
     assert set(reasons(packed)) == {None}
 
 

@@ -24,7 +24,7 @@ from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.errors import LoadFailed, ModuleMissing, PolicyRefused, TrainedWithOther
-from modelroll_server.runtimes import gates, scikit
+from modelroll_server.runtimes import files, gates
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.runtimes.loading import load
 from modelroll_server.schema import Schema
@@ -110,12 +110,12 @@ def test_a_file_that_another_minor_wrote_is_refused_whatever_a_manifest_says(tmp
         load_any(tmp_path / "m.pkl")
     assert caught.value.expected == "1.2.9"
     with pytest.raises(TrainedWithOther):
-        scikit.load_estimator(io.BytesIO(written_with("pre-0.18")), "pickle")
+        files.load_estimator(io.BytesIO(written_with("pre-0.18")), "pickle")
 
 
 def test_a_file_that_another_patch_wrote_is_loaded() -> None:
     minor = ".".join(importlib.metadata.version("scikit-learn").split(".")[:2])
-    assert scikit.load_estimator(io.BytesIO(written_with(f"{minor}.99")), "pickle") is not None
+    assert files.load_estimator(io.BytesIO(written_with(f"{minor}.99")), "pickle") is not None
 
 
 def test_another_patch_of_scikit_learn_or_another_numpy_is_loaded(tmp_path: Path) -> None:

@@ -33,18 +33,22 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bytes: Annotated[int, msgspec.Meta(ge=0)]
 
 
-class SklearnRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="sklearn"):
+class SklearnRuntime(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind", tag="sklearn"
+):
     """What scikit-learn trained, run by scikit-learn.
 
     Attributes:
         format: How the file was written.
         file: Its name; listed in `files`.
         requires: Versions that it was trained with, by distribution, and `python`.
+        skops_types: Types that a skops file holds besides those that skops knows to be harmless.
     """
 
-    format: Literal["joblib", "pickle"]
+    format: Literal["joblib", "pickle", "skops"]
     file: str
     requires: dict[str, str]
+    skops_types: list[str] = []
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ class Policy(StrEnum):
     """What an artifact needs before code in it may run.
 
     Attributes:
-        DIGEST: Pickles (joblib files are pickles) need a digest that was given with them.
+        DIGEST: Pickles (joblib files are pickles) and skops files need a digest that was given with them.
         ANY: Whatever lies at the path is loaded.
     """
 
@@ -35,7 +35,7 @@ def require_digest(policy: Policy, *, file_format: str, given: str | None, found
     if policy is Policy.ANY or given is not None:
         return
     raise PolicyRefused(
-        f"a {file_format} file runs code when it is loaded, and no digest was given for it. If you trust what lies"
+        f"a {file_format} file may run code when it is loaded, and no digest was given for it. If you trust what lies"
         f" there, add --digest {found} (modelroll serve), --set model.digest={found} (helm), or digest: {found} to the"
         " ModelVersion's spec",
         found=found,

@@ -47,8 +47,8 @@ def pack(
 ) -> None:
     """Make an artifact: OUT/<model>/<version>/.
 
-    MODEL is what joblib or pickle wrote; with a PREPROCESSOR before it, the two become one pipeline. The schema comes
-    from the samples, and from what the estimator refuses when asked.
+    MODEL is what joblib, pickle or skops wrote; with a PREPROCESSOR before it, the two become one pipeline. The schema
+    comes from the samples, and from what the estimator refuses when asked.
     """
     if len(files) > 2:
         raise click.UsageError("one model file, or a preprocessor and a model")
@@ -67,6 +67,10 @@ def pack(
         raise click.ClickException(error.message) from error
     rows = len(packed.manifest.golden.rows) if packed.manifest.golden else 0
     click.echo(f"{packed.path}: {len(packed.manifest.inputs)} inputs, {rows} golden rows")
+    if types := packed.manifest.runtimes[0].skops_types:
+        click.echo(
+            f"Types that skops does not know to be harmless; who gives the digest trusts them: {', '.join(types)}"
+        )
     click.echo(f"digest  {packed.digest}\n")
     click.echo(f"Try it:     modelroll serve {packed.path}")
     click.echo(f"Push it:    modelroll push {packed.path} --claim CLAIM")

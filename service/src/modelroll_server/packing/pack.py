@@ -19,7 +19,7 @@ from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.version import is_version
 from modelroll_server.errors import LoadError, PackFailed
 from modelroll_server.packing import golden, inputs, modules, refusals, samples, writing
-from modelroll_server.runtimes import bare, estimators, gates, requirements, scikit
+from modelroll_server.runtimes import estimators, files, gates, requirements, scikit
 from modelroll_server.schema import Input, Schema
 from modelroll_server.tensors import Outputs, Table
 
@@ -70,14 +70,37 @@ def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
         PackFailed: Something about the model or the samples does not allow it; nothing was written.
     """
     _check_names(request)
-    name, data, estimator = _load(request.files)
-    manifest = describe(request, estimator, name, data)
-    place = writing.write(out, manifest, {name: data}, replace=replace)
+    loaded = _load(request.files)
+    manifest = describe(request, loaded)
+    place = writing.write(out, manifest, {loaded.name: loaded.data}, replace=replace)
     return Packed(place, digests.of_bytes(manifests.encode(manifest)), manifest)
 
 
-def describe(request: Request, estimator: Any, name: str, data: bytes) -> manifests.Manifest:
-    """The manifest of an estimator that is stored as `data` in the file `name`."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An estimator, and the file that holds it.
+
+    Attributes:
+        estimator: As it was loaded.
+        file_format: How the file is written.
+        data: Its bytes.
+        skops_types: Types in it that skops does not know to be harmless.
+    """
+
+    estimator: Any
+    file_format: files.Format
+    data: bytes
+    skops_types: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the file is called in the artifact."""
+        return f"model{files.SUFFIXES[self.file_format]}"
+
+
+def describe(request: Request, loaded: Loaded) -> manifests.Manifest:
+    """The manifest of an estimator."""
+    estimator = loaded.estimator
     call, frame = inputs.select(estimator, request.samples)
     described = inputs.describe(frame)
     table = samples.table(frame, described)
@@ -94,12 +117,15 @@ def describe(request: Request, estimator: Any, name: str, data: bytes) -> manife
         version=request.version,
         created=(request.created or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         task=estimators.task(estimator),
-        files={name: manifests.File(hashlib.sha256(data).hexdigest(), len(data))},
+        files={loaded.name: manifests.File(hashlib.sha256(loaded.data).hexdigest(), len(loaded.data))},
         runtimes=[
             manifests.SklearnRuntime(
-                format="pickle" if name.endswith(".pkl") else "joblib",
-                file=name,
-                requires=requirements.installed(modules.distributions(estimator)),
+                format=loaded.file_format,
+                file=loaded.name,
+                requires=requirements.installed(
+                    modules.distributions(estimator) | ({"skops"} if loaded.file_format == "skops" else set())
+                ),
+                skops_types=loaded.skops_types,
             )
         ],
         call=call,
@@ -124,35 +150,43 @@ def _check_names(request: Request) -> None:
         )
 
 
-def _load(files: Sequence[Path]) -> tuple[str, bytes, Any]:
-    """The stored name, the bytes and the estimator: one file as it is, two composed."""
+def _load(paths: Sequence[Path]) -> Loaded:
+    """One file as it is, two composed."""
     try:
-        contents = [path.read_bytes() for path in files]
-        if len(files) == 1:
-            file_format = bare.format_of(files[0].name)
-            estimator = scikit.load_estimator(io.BytesIO(contents[0]), file_format)
-            return ("model.pkl" if file_format == "pickle" else "model.joblib"), contents[0], estimator
-        return _compose(files, contents)
+        contents = [path.read_bytes() for path in paths]
+        return _single(paths[0], contents[0]) if len(paths) == 1 else _compose(paths, contents)
     except OSError as error:
         raise PackFailed(f"{error.filename} cannot be read: {error.strerror}") from error
     except LoadError as error:
         raise PackFailed(error.message) from error
 
 
-def _compose(files: Sequence[Path], contents: Sequence[bytes]) -> tuple[str, bytes, Any]:
+def _single(path: Path, data: bytes) -> Loaded:
+    file_format = files.format_of(path.name)
+    skops_types = _skops_types(data, file_format)
+    estimator = files.load_estimator(io.BytesIO(data), file_format, skops_types)
+    return Loaded(estimator, file_format, data, skops_types)
+
+
+def _compose(paths: Sequence[Path], contents: Sequence[bytes]) -> Loaded:
     import joblib
     from sklearn.pipeline import Pipeline
 
-    first = scikit.unpickle(io.BytesIO(contents[0]), bare.format_of(files[0].name))
+    first_format = files.format_of(paths[0].name)
+    first = files.load_object(io.BytesIO(contents[0]), first_format, _skops_types(contents[0], first_format))
     if not hasattr(first, "transform"):
         raise PackFailed(
-            f"{files[0]} holds a {type(first).__name__}, which has no transform: the preprocessor comes first"
+            f"{paths[0]} holds a {type(first).__name__}, which has no transform: the preprocessor comes first"
         )
-    last = scikit.load_estimator(io.BytesIO(contents[1]), bare.format_of(files[1].name))
-    pipeline = Pipeline([("preprocessor", first), ("model", last)])
+    last = _single(paths[1], contents[1])
+    pipeline = Pipeline([("preprocessor", first), ("model", last.estimator)])
     written = io.BytesIO()
     joblib.dump(pipeline, written)
-    return "model.joblib", written.getvalue(), pipeline
+    return Loaded(pipeline, "joblib", written.getvalue())
+
+
+def _skops_types(data: bytes, file_format: files.Format) -> list[str]:
+    return files.types_beyond_skops(io.BytesIO(data)) if file_format == "skops" else []
 
 
 def _answers(runtime: scikit.SklearnRuntime, table: Table) -> Outputs:

@@ -9,17 +9,10 @@ import numpy as np
 from modelroll_server.artifact.manifest import File, Manifest
 from modelroll_server.artifact.manifest import SklearnRuntime as SklearnEntry
 from modelroll_server.errors import LoadFailed
-from modelroll_server.runtimes import estimators
+from modelroll_server.runtimes import estimators, files
 from modelroll_server.runtimes.scikit import Call, SklearnRuntime
 from modelroll_server.schema import Input
 from modelroll_server.tensors import Datatype, Table
-
-_JOBLIB = "joblib"
-
-
-def format_of(name: str) -> str:
-    """How a file of that name was probably written; joblib reads plain pickles too."""
-    return "pickle" if name.endswith((".pkl", ".pickle")) else _JOBLIB
 
 
 def describe(
@@ -51,7 +44,7 @@ def describe(
         created=created,
         task=estimators.task(estimator),
         files={file: File("0" * 64, 0)},
-        runtimes=[SklearnEntry(format="joblib", file=file, requires={})],
+        runtimes=[SklearnEntry(format=files.format_of(file), file=file, requires={})],
         call=call,
         label="predict",
         inputs=inputs,

@@ -1,7 +1,7 @@
 """From an open artifact to something that answers: which runtime, whether it may be loaded here, and the loading."""
 
 from modelroll_server.artifact.opening import OpenArtifact
-from modelroll_server.runtimes import bare, requirements, scikit
+from modelroll_server.runtimes import bare, files, requirements, scikit
 from modelroll_server.runtimes.base import Loaded
 
 UNNAMED = "model"
@@ -30,17 +30,17 @@ def load(opened: OpenArtifact, *, model: str | None = None, version: str | None 
     opened.require_trust(entry.format)
     requirements.check(entry.requires)
     with opened.reading(entry.file) as file:
-        estimator = scikit.load_estimator(file, entry.format)
+        estimator = files.load_estimator(file, entry.format, entry.skops_types)
     runtime = scikit.SklearnRuntime(estimator, call=manifest.call, label=manifest.label)
     return Loaded(manifest, runtime, opened.digest, opened.path)
 
 
 def _load_bare(opened: OpenArtifact, model: str, version: str) -> Loaded:
     name = opened.path.name
-    file_format = bare.format_of(name)
+    file_format = files.format_of(name)
     opened.require_trust(file_format)
     with opened.reading(name) as file:
-        estimator = scikit.load_estimator(file, file_format)
+        estimator = files.load_estimator(file, file_format)
     created = opened.modified.strftime("%Y-%m-%dT%H:%M:%SZ")
     manifest, runtime = bare.describe(estimator, model=model, version=version, created=created, file=name)
     return Loaded(manifest, runtime, opened.digest, opened.path)

@@ -1,18 +1,14 @@
 """The runtime `sklearn`: what scikit-learn trained, run by scikit-learn.
 
 Owns how a table becomes the argument of `predict`, and how what it returns becomes outputs. Importing this module
-does not import scikit-learn or pandas; loading does.
+does not import pandas; answering does.
 """
 
-import pickle
-import warnings
 from collections.abc import Callable
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from modelroll_server.errors import LoadError, LoadFailed
-from modelroll_server.runtimes import estimators, requirements
 from modelroll_server.tensors import Array, Outputs, Table
 
 Call = Literal["frame", "array", "list"]
@@ -52,63 +48,6 @@ class SklearnRuntime:
             labels = [one[array.argmax(axis=1)] for one, array in zip(classes, probability, strict=True)]
             return np.stack(labels, axis=1)
         return np.asarray(classes[probability.argmax(axis=1)])
-
-
-def load_estimator(file: BinaryIO, file_format: str) -> Any:
-    """The estimator that was pickled into `file`, set to one thread. This runs code that the file names.
-
-    Raises:
-        ModuleMissing: It needs a module that is not installed.
-        TrainedWithOther: scikit-learn wrote it in another major.minor than the one installed.
-        LoadFailed: It is no pickle, or cannot be put together here, or is no estimator.
-    """
-    estimator = unpickle(file, file_format)
-    if not hasattr(estimator, "predict"):
-        kind = type(estimator).__name__
-        raise LoadFailed(f"the file holds a {kind}, which has no predict", found=kind)
-    estimators.single_threaded(estimator)
-    return estimator
-
-
-def unpickle(file: BinaryIO, file_format: str) -> Any:
-    """Whatever was pickled into `file`; errors as for `load_estimator`."""
-    try:
-        import joblib
-        from sklearn.exceptions import InconsistentVersionWarning
-    except ModuleNotFoundError as error:
-        raise requirements.missing("modelroll-server[sklearn]") from error
-    # An encoder that ignores unknown categories says so on each: the schema has accepted them.
-    warnings.filterwarnings("ignore", message="Found unknown categories", module=r"sklearn\.")
-    trained_with: set[str] = set()
-    try:
-        with warnings.catch_warnings(record=True) as raised:
-            warnings.simplefilter("always", InconsistentVersionWarning)
-            try:
-                return pickle.load(file) if file_format == "pickle" else joblib.load(file)  # noqa: S301 - see policy
-            finally:
-                found = [one.message for one in raised]
-                trained_with = {
-                    one.original_sklearn_version for one in found if isinstance(one, InconsistentVersionWarning)
-                }
-                requirements.check_sklearn(trained_with)
-    except ModuleNotFoundError as error:
-        raise requirements.missing((error.name or "a module").partition(".")[0]) from error
-    except (MemoryError, LoadError):
-        raise
-    except Exception as error:  # unpickling raises whatever the classes in the file raise
-        raise _failed(error, file_format) from error
-
-
-def _failed(error: Exception, file_format: str) -> LoadError:
-    if isinstance(error, AttributeError) and "__main__" in str(error):
-        return LoadFailed(
-            f"the model uses a function or class of the script that trained it ({error}):"
-            " move it into a module that is installed where the model is served"
-        )
-    return LoadFailed(
-        f"the file cannot be loaded as {file_format}: {type(error).__name__}: {error};"
-        f" is it one, and written with scikit-learn {requirements.found(requirements.SKLEARN)}, as is installed here?"
-    )
 
 
 def _as_float64(probability: Any) -> Array | list[Array]:
