@@ -19,16 +19,22 @@ def table(rows: int) -> Table:
     return Table(("tenure", "charges"), (np.arange(rows), np.zeros(rows)), rows)
 
 
+class Held:
+    """What a model does that computes until it is let go."""
+
+    def __init__(self) -> None:
+        self.computing, self.may_end = threading.Event(), threading.Event()
+
+    def wait(self, _: Table) -> None:
+        self.computing.set()
+        assert self.may_end.wait(10)
+
+
 async def test_what_waits_is_bounded_until_it_is_computed_or_given_up() -> None:
     turns = Turns(1, Metrics(), max_queued_rows=10)
-    computing, may_end = threading.Event(), threading.Event()
-
-    def wait(_: Table) -> None:
-        computing.set()
-        assert may_end.wait(10)
-
-    first = asyncio.create_task(turns.run(stand_in.Echo(wait), table(50), time.monotonic() + 10))
-    await asyncio.to_thread(computing.wait, 10)
+    held = Held()
+    first = asyncio.create_task(turns.run(stand_in.Echo(held.wait), table(50), time.monotonic() + 10))
+    await asyncio.to_thread(held.computing.wait, 10)
     second = asyncio.create_task(turns.run(stand_in.Echo(), table(10), time.monotonic() + 10))
     await asyncio.sleep(0)
     with pytest.raises(errors.Overloaded, match="10 rows are waiting already"):
@@ -37,24 +43,19 @@ async def test_what_waits_is_bounded_until_it_is_computed_or_given_up() -> None:
     await asyncio.wait([second])
     third = asyncio.create_task(turns.run(stand_in.Echo(), table(10), time.monotonic() + 10))
     await asyncio.sleep(0.01)
-    may_end.set()
+    held.may_end.set()
     assert [(await one).rows for one in (first, third)] == [50, 10]
     turns.close()
 
 
 async def test_a_large_request_that_is_being_computed_refuses_nobody() -> None:
     turns = Turns(2, Metrics(), max_queued_rows=10)
-    computing, may_end = threading.Event(), threading.Event()
-
-    def wait(_: Table) -> None:
-        computing.set()
-        assert may_end.wait(10)
-
-    large = asyncio.create_task(turns.run(stand_in.Echo(wait), table(5000), time.monotonic() + 10))
-    await asyncio.to_thread(computing.wait, 10)
+    held = Held()
+    large = asyncio.create_task(turns.run(stand_in.Echo(held.wait), table(5000), time.monotonic() + 10))
+    await asyncio.to_thread(held.computing.wait, 10)
     await asyncio.sleep(0)
     assert (await turns.run(stand_in.Echo(), table(1), time.monotonic() + 10)).rows == 1
-    may_end.set()
+    held.may_end.set()
     await large
     turns.close()
 
