@@ -6,6 +6,7 @@ Owns construction, signals and the drain. Only this module and `cli` see the set
 import asyncio
 import contextlib
 import math
+import select
 import signal
 import socket
 import time
@@ -36,6 +37,7 @@ KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they clos
 BACKLOG = 2048
 LEFT_EVERY = 0.1  # seconds between two looks at whether all clients have left
 ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
+QUEUE_TAKEN_WITHIN = 5.0  # seconds after which a queue that never empties is closed all the same
 
 _log = structlog.get_logger(__name__)
 
@@ -52,10 +54,24 @@ class _Listener(uvicorn.Server):
         """Leave the signals to `App`: uvicorn would close idle connections at once."""
         yield
 
-    def stop_accepting(self) -> None:
-        """Refuse new connections; those that are open stay. The kernel resets those that were not accepted yet."""
+    async def stop_accepting(self) -> None:
+        """Take what the kernel has queued, then refuse new connections; those that are open stay.
+
+        Closing resets whoever is still in the queue, and the loop takes one connection a turn: a process that got no
+        time for a while may have a long one.
+        """
+        deadline = time.monotonic() + QUEUE_TAKEN_WITHIN
+        while self._queued() and time.monotonic() < deadline:  # noqa: ASYNC110 - each turn of the loop takes one
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
+
+    def _queued(self) -> bool:
+        poll = select.poll()
+        for server in self.servers:
+            for listening in server.sockets:
+                poll.register(listening.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
 
 class App:
@@ -130,7 +146,7 @@ class App:
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
             await self._pause(ON_THE_WIRE)
-        inference.stop_accepting()
+        await inference.stop_accepting()
         if self._settings.drain_delay:
             await self._until_left(inference)
         inference.should_exit = True

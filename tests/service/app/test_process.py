@@ -1,6 +1,7 @@
 """A real server process: it serves, swaps under load, survives what it is told, and leaves without failing anybody."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -102,23 +103,28 @@ def test_a_connection_that_idled_through_the_drain_delay_still_gets_its_answer(
 def test_who_connects_while_the_process_gets_no_time_is_not_reset_by_the_end_of_the_delay(
     tmp_path: Path, mount: Path, row: dict[str, Any]
 ) -> None:
-    delay = 1.0
+    delay = 2.0
     settings = environment(mount, DRAIN_DELAY=str(delay))
     body = json.dumps(row).encode()
     request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    with server_process.serving(tmp_path / "log", environment=settings) as server:
+    with (
+        server_process.serving(tmp_path / "log", environment=settings) as server,
+        contextlib.ExitStack() as connections,
+    ):
         server.wait_for_live("1.2.0")
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_status(lambda status: status["state"] == "draining")
         server.process.send_signal(signal.SIGSTOP)  # from here on the kernel alone takes connections
-        waiting = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(40)]
+        waiting = [
+            connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            for _ in range(400)
+        ]
         for connection in waiting:
             connection.sendall(request % (len(body), body))
         time.sleep(delay + 0.5)
         server.process.send_signal(signal.SIGCONT)
         assert [connection.recv(12) for connection in waiting] == [b"HTTP/1.1 200"] * len(waiting)
-        for connection in waiting:
-            connection.close()
+        connections.close()
         assert server.process.wait(20) == 0
 
 
