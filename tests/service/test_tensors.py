@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroll_server.tensors import Outputs, as_list
+from modelroll_server.tensors import Outputs, Table, as_list
 
 
 @given(st.lists(st.floats(width=32)))
@@ -53,3 +53,20 @@ def test_outputs_cut_and_joined_are_what_they_were(rows: int, cut: int, many: bo
     outputs = Outputs(np.arange(rows), [one, one] if many else one, None if many else one)
     joined = Outputs.concat([outputs.slice(0, cut), outputs.slice(cut, rows)])
     assert joined.as_lists() == outputs.as_lists()
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.data())
+def test_a_table_of_one_block_and_one_of_columns_are_cut_and_joined_alike(
+    rows: int, width: int, data: st.DataObject
+) -> None:
+    names = tuple(f"x{index}" for index in range(width))
+    block = np.arange(float(rows * width)).reshape(rows, width)
+    whole, by_column = Table(names, block, rows), Table(names, tuple(block.T.copy()), rows)
+    start = data.draw(st.integers(0, rows))
+    for table in (whole, by_column):
+        joined = Table.concat([table.slice(start, rows + 3), table.slice(0, start)])
+        assert joined.rows == rows
+        assert np.array_equal(joined.block, np.roll(block, -start, axis=0))
+        assert np.array_equal(np.column_stack(joined.columns), joined.block)
+    mixed = Table.concat([whole, by_column])
+    assert np.array_equal(mixed.block, np.concatenate([block, block]))

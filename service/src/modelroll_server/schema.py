@@ -4,6 +4,7 @@ Owns the rules of values (no coercion, missing, limits, categories) and the sent
 Knows nothing of HTTP, and nothing of the estimator: `packing` found out what that refuses and wrote it into the inputs.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -79,6 +80,7 @@ class Schema:
         self._known = frozenset(self.names)
         self._checks = tuple((column.name, checker(column)) for column in self.inputs)
         self._dtypes = tuple(column.datatype.dtype for column in self.inputs)
+        self._is_block = len(set(self._dtypes)) == 1 and self._dtypes[0].kind != "O"
 
     def decode_row(self, row: Any, prefix: str = "") -> Row:
         """One row, checked: values in manifest order, as `table` takes them.
@@ -134,8 +136,12 @@ class Schema:
         """Rows that `decode_row` made, as columns in the manifest's dtypes."""
         if not rows:
             return Table(self.names, tuple(np.empty(0, dtype) for dtype in self._dtypes), 0)
+        if self._is_block:
+            count = len(rows) * len(self.names)
+            values = np.fromiter(itertools.chain.from_iterable(rows), self._dtypes[0], count)
+            return Table(self.names, values.reshape(len(rows), -1), len(rows))
         by_column = zip(zip(*rows, strict=True), self._dtypes, strict=True)
-        columns = tuple(np.fromiter(values, dtype, len(rows)) for values, dtype in by_column)
+        columns = tuple(np.fromiter(column, dtype, len(rows)) for column, dtype in by_column)
         return Table(self.names, columns, len(rows))
 
     def _decode_slowly(self, row: Any, prefix: str, errors: list[InvalidField]) -> list[Any]:

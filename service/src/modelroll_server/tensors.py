@@ -44,32 +44,58 @@ _DTYPES: dict[Datatype, np.dtype[Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
-    """Rows for a model, by column.
+    """Rows for a model, by column; or, where all columns share a dtype, also as one block.
+
+    Whichever it was made of, the other is made when it is asked for.
 
     Attributes:
         names: Column names, in manifest order.
-        columns: One array of shape [rows] a name, in the dtype of its `Datatype`.
         rows: How many rows there are (a table may have rows and no columns).
     """
 
-    names: tuple[str, ...]
-    columns: tuple[Array, ...]
-    rows: int
+    __slots__ = ("_block", "_columns", "names", "rows")
+
+    def __init__(self, names: tuple[str, ...], columns: tuple[Array, ...] | Array, rows: int) -> None:
+        """A table of one array of shape [rows] a name, or of one array [rows, names]."""
+        self.names = names
+        self.rows = rows
+        self._columns = columns if isinstance(columns, tuple) else None
+        self._block = None if isinstance(columns, tuple) else columns
+
+    @property
+    def columns(self) -> tuple[Array, ...]:
+        """One array of shape [rows] a name, in the dtype of its `Datatype`."""
+        if self._columns is None:
+            assert self._block is not None
+            self._columns = tuple(self._block.T)
+        return self._columns
+
+    @property
+    def block(self) -> Array:
+        """One array of shape [rows, names], in the dtype that holds all columns."""
+        if self._block is None:
+            assert self._columns is not None
+            self._block = np.column_stack(self._columns)
+        return self._block
 
     def slice(self, start: int, stop: int) -> "Table":
         """Rows start to stop, without copying."""
-        columns = tuple(column[start:stop] for column in self.columns)
-        return Table(self.names, columns, max(0, min(stop, self.rows) - start))
+        rows = max(0, min(stop, self.rows) - start)
+        if self._columns is None:
+            return Table(self.names, self.block[start:stop], rows)
+        return Table(self.names, tuple(column[start:stop] for column in self._columns), rows)
 
     @staticmethod
     def concat(tables: Sequence["Table"]) -> "Table":
         """One table of the rows of all, in order. They must have the same names; at least one is needed."""
         if len(tables) == 1:
             return tables[0]
+        names, rows = tables[0].names, sum(table.rows for table in tables)
+        if all(table._columns is None for table in tables):  # noqa: SLF001 - its own class
+            return Table(names, np.concatenate([table.block for table in tables]), rows)
         columns = tuple(np.concatenate(parts) for parts in zip(*(table.columns for table in tables), strict=True))
-        return Table(tables[0].names, columns, sum(table.rows for table in tables))
+        return Table(names, columns, rows)
 
 
 @dataclass(frozen=True, slots=True)

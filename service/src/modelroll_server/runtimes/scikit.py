@@ -72,7 +72,7 @@ def _frame_as_typed(table: Table) -> Any:
 
 
 def _array(table: Table) -> Any:
-    return np.column_stack(table.columns)
+    return table.block
 
 
 def _texts(table: Table) -> Any:
