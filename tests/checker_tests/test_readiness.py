@@ -2,13 +2,13 @@
 
 import pytest
 
-from harness.readiness import Readiness, Sample
+from harness.readiness import HEARD_WITHIN, Readiness, Sample
 
 
-def below(*ready: str, taken: str = "", floor: int = 3) -> int:
-    """How many moments were too low, each pod being a letter."""
-    record = Readiness("namespace", "selector", [Sample(0.0, frozenset(pods)) for pods in ready], taken=set(taken))
-    return len(record.below(floor))
+def below(*ready: str, taken: str = "", floor: int = 3, seconds: float = 10.0) -> int:
+    """How many moments, so many seconds apart, were too low; each pod is a letter."""
+    samples = [Sample(seconds * index, frozenset(pods)) for index, pods in enumerate(ready)]
+    return len(Readiness("namespace", "selector", samples, taken=set(taken)).below(floor))
 
 
 def test_before_the_floor_is_reached_nothing_is_lost() -> None:
@@ -38,3 +38,9 @@ def test_a_pod_that_the_test_took_explains_no_second_loss() -> None:
 
 def test_once_replaced_it_explains_nothing_more() -> None:
     assert below("abc", "bc", "bcd", "cd", taken="a") == 1
+
+
+def test_who_rolls_may_hear_of_it_after_it_was_replaced_but_not_long_after() -> None:
+    samples = ("abcd", "bcd", "bcde", "cde", "de", "def")
+    assert below(*samples, taken="a", seconds=HEARD_WITHIN / 4) == 0
+    assert below(*samples, taken="a", seconds=HEARD_WITHIN) == 1

@@ -4,6 +4,7 @@ Owns what "no ready pod was lost" means. Knows pods, and the annotation that say
 """
 
 import json
+import math
 import subprocess
 import threading
 import time
@@ -16,6 +17,7 @@ from harness.cluster import Object
 from harness.waiting import wait_until
 
 TARGET = "modelroll.dev/target"
+HEARD_WITHIN = 3.0  # seconds within which the Deployment's controller knows of a lost pod, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,20 @@ class Readiness:
 
 
 def _below(samples: list[Sample], taken: set[str], floor: int) -> Iterator[str]:
-    missing: set[str] = set()
+    missing: dict[str, float] = {}  # pods that the test took, and until when each explains a loss
     before: frozenset[str] = frozenset()
     reached = False
     for sample in samples:
-        missing |= (before - sample.ready) & taken
+        missing |= dict.fromkeys((before - sample.ready) & taken, math.inf)
+        missing = {pod: until for pod, until in missing.items() if sample.at < until}
         arrived = sample.ready - before
         before = sample.ready
         if len(sample.ready) >= floor:
             reached = True
             # Only a pod that came after the loss replaces what was taken: with a pod to spare, who rolls may have given
-            # one up before hearing of the loss.
+            # one up before hearing of the loss; and it may not hear at once.
             if arrived:
-                missing = set()
+                missing = {pod: min(until, sample.at + HEARD_WITHIN) for pod, until in missing.items()}
         elif reached and len(sample.ready) + len(missing) < floor:
             moment = time.strftime("%H:%M:%S", time.localtime(sample.at))
             yield f"{moment}: {len(sample.ready)} ready, {sorted(sample.ready)}"
