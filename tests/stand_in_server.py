@@ -10,7 +10,7 @@ import stand_in
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
-from modelroll_server.inference import Inference, Turns
+from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Target
 from modelroll_server.telemetry.metrics import Metrics
@@ -38,8 +38,8 @@ class Server:
 async def serving() -> AsyncIterator[Server]:
     """A server with version 1.0.0 live."""
     registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
-    turns = Turns(THREADS, metrics, max_queued_rows=100)
-    app = InferenceApp(registry, Inference(registry, turns, metrics), metrics, lifecycle)
+    inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100)
+    app = InferenceApp(registry, inference, metrics, lifecycle)
     management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
 
     def client(application: Callable[..., object]) -> httpx.AsyncClient:
@@ -49,4 +49,4 @@ async def serving() -> AsyncIterator[Server]:
         found = Server(registry, lifecycle, metrics, inference_client, management_client)
         found.swap("1.0.0")
         yield found
-    turns.close()
+    inference.close()

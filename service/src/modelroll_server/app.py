@@ -22,7 +22,7 @@ from modelroll_server.artifact.policy import Policy
 from modelroll_server.http.asgi import Application, Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
-from modelroll_server.inference import Inference, Turns
+from modelroll_server.inference import Inference
 from modelroll_server.registry.loader import Loader
 from modelroll_server.registry.marker import Marker
 from modelroll_server.registry.registry import Registry
@@ -92,11 +92,10 @@ class App:
         )
         self._source = _source(settings)
         self._watcher = Watcher(self._source, self._registry, loader.load, Marker(settings.state_dir))
-        self._turns = Turns(cpu.usable(), metrics)
-        inference = Inference(self._registry, self._turns, metrics)
+        self._inference = Inference(self._registry, metrics, threads=cpu.usable())
         pod = (settings.pod_name, settings.pod_uid)
         self._inference_app = InferenceApp(
-            self._registry, inference, metrics, self._lifecycle, log_requests=settings.log_requests
+            self._registry, self._inference, metrics, self._lifecycle, log_requests=settings.log_requests
         )
         self._management_app = ManagementApp(self._registry, metrics, self._lifecycle, pod)
 
@@ -172,7 +171,7 @@ class App:
 
     def close(self) -> None:
         """Let go of the threads; those that still compute are not waited for."""
-        self._turns.close()
+        self._inference.close()
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -164,6 +164,74 @@ class Outputs:
         return Outputs(cut(self.prediction), probability, None if self.score is None else cut(self.score))
 
 
+class Shared:
+    """The answers of one run of a model, which several callers share.
+
+    Attributes:
+        outputs: All of them.
+    """
+
+    __slots__ = ("_lists", "_lost", "outputs")
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+        self._lists: dict[str, list[Any] | None] | None = None
+        self._lost = 0
+
+    def lists(self) -> tuple[dict[str, list[Any] | None], int]:
+        """As `Outputs.as_lists`, made once for all who ask."""
+        if self._lists is None:
+            self._lists, self._lost = self.outputs.as_lists()
+        return self._lists, self._lost
+
+
+class Answers:
+    """The answers to one caller's rows: rows start to stop of what was computed together.
+
+    Attributes:
+        rows: How many.
+    """
+
+    __slots__ = ("_shared", "_start", "rows")
+
+    def __init__(self, shared: Shared, start: int, stop: int) -> None:
+        self._shared = shared
+        self._start = start
+        self.rows = stop - start
+
+    @staticmethod
+    def of(outputs: Outputs) -> "Answers":
+        """All of `outputs`."""
+        return Answers(Shared(outputs), 0, outputs.rows)
+
+    @property
+    def outputs(self) -> Outputs:
+        """As arrays."""
+        return self._shared.outputs.slice(self._start, self._start + self.rows)
+
+    def first(self) -> tuple[Any, Any, Any]:
+        """`prediction`, `probability` and `score` of the first row, as JSON has them."""
+        lists, _ = self._shared.lists()
+        index = self._start
+        prediction, probability, score = lists["prediction"], lists["probability"], lists["score"]
+        return (
+            None if prediction is None else prediction[index],
+            None if probability is None else probability[index],
+            None if score is None else score[index],
+        )
+
+    def lists(self) -> dict[str, list[Any] | None]:
+        """`prediction`, `probability` and `score` by row, as JSON has them."""
+        lists, _ = self._shared.lists()
+        start, stop = self._start, self._start + self.rows
+        return {name: None if rows is None else rows[start:stop] for name, rows in lists.items()}
+
+    def lost(self) -> int:
+        """How many of the numbers are not finite, and null in JSON."""
+        _, lost = self._shared.lists()
+        return lost if lost == 0 else self.outputs.as_lists()[1]
+
+
 def as_list(array: Array) -> tuple[list[Any], int]:
     """An array as nested lists of JSON values, and how many of its numbers were not finite and became None.
 

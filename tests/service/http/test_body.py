@@ -6,9 +6,8 @@ import pytest
 
 from modelroll_server import errors
 from modelroll_server.http import body
-from modelroll_server.http.asgi import Message, Scope
+from modelroll_server.http.asgi import Message
 
-SCOPE: Scope = {"headers": []}
 LIMIT = 100
 
 
@@ -34,26 +33,55 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_body_within_the_limit_is_read_whole() -> None:
-    assert await body.read(SCOPE, Client(60, 40, ends=True).receive, LIMIT) == b"x" * 100
+    assert await body.read({}, Client(60, 40, ends=True).receive, body.Memory(), LIMIT) == b"x" * 100
 
 
 async def test_a_body_that_stops_within_the_limit_is_told_so() -> None:
     with pytest.raises(errors.InvalidRequest, match="did not arrive"):
-        await body.read(SCOPE, Client(60, ends=False).receive, LIMIT)
+        await body.read({}, Client(60, ends=False).receive, body.Memory(), LIMIT)
 
 
 @pytest.mark.parametrize("sizes", [(101,), (60, 60)])
 async def test_a_body_over_the_limit_is_too_large_however_slowly_it_goes_on(sizes: tuple[int, ...]) -> None:
     with pytest.raises(errors.PayloadTooLarge):
-        await body.read(SCOPE, Client(*sizes, ends=False).receive, LIMIT)
+        await body.read({}, Client(*sizes, ends=False).receive, body.Memory(), LIMIT)
 
 
 async def test_what_is_too_large_is_read_to_its_end_or_to_a_point() -> None:
     client = Client(101, 500, ends=True)
     with pytest.raises(errors.PayloadTooLarge):
-        await body.read(SCOPE, client.receive, LIMIT)
+        await body.read({}, client.receive, body.Memory(), LIMIT)
     assert client.parts == []
     client = Client(101, 900, 500, ends=True)
     with pytest.raises(errors.PayloadTooLarge):
-        await body.read(SCOPE, client.receive, LIMIT)
+        await body.read({}, client.receive, body.Memory(), LIMIT)
     assert len(client.parts) == 1
+
+
+async def test_a_body_that_finds_the_memory_taken_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MAX_MEMORY", 150)
+    memory = body.Memory(100)
+    client = Client(30, 30, 30, ends=True)
+    with pytest.raises(errors.Overloaded):
+        await body.read({}, client.receive, memory, LIMIT)
+    assert (client.parts, memory.bytes) == ([], 100)
+    assert len(await body.read({}, Client(30, 10, ends=True).receive, memory, LIMIT)) == 40
+    assert memory.bytes == 100
+
+
+async def test_a_client_that_goes_away_while_it_is_waited_for_is_let_go() -> None:
+    class Gone(Client):
+        async def receive(self) -> Message:
+            await asyncio.sleep(0)
+            return {"type": "http.disconnect"}
+
+    with pytest.raises(body.Disconnected):
+        await body.read({}, Gone(ends=False).receive, body.Memory())
+
+
+async def test_reading_that_is_cancelled_ends() -> None:
+    reading = asyncio.create_task(body.read({}, Client(ends=False).receive, body.Memory()))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading

@@ -177,7 +177,7 @@ async def test_a_body_that_does_not_arrive_is_refused(monkeypatch: pytest.Monkey
         raise AssertionError
 
     with pytest.raises(errors.InvalidRequest, match="did not arrive"):
-        await body.read({"headers": []}, receive)
+        await body.read({}, receive, body.Memory())
 
 
 async def test_without_a_model_the_answer_is_503(server: Server) -> None:
@@ -230,8 +230,9 @@ async def test_too_many_rows_at_once_are_refused_with_a_time_to_come_back(server
         assert may_end.wait(10)
 
     server.swap("1.1.0", stand_in.Echo(wait))
-    computing = [asyncio.create_task(server.inference.post("/predict", json=ROW)) for _ in range(THREADS)]
-    for _ in computing:
+    computing = []
+    for _ in range(THREADS):  # one after the other: together they would be one batch
+        computing.append(asyncio.create_task(server.inference.post("/predict", json=ROW)))
         assert await asyncio.to_thread(started.acquire, timeout=10)
     waiting = asyncio.create_task(server.inference.post("/batch_predict", json=[ROW] * 90))
     await asyncio.to_thread(wait_until, lambda: b"\nqueued_rows 90.0" in server.metrics.exposition(), 10)

@@ -4,7 +4,7 @@ Owns nothing but these types and how a response is sent.
 """
 
 import dataclasses
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -13,6 +13,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
+Heads = Mapping[bytes, bytes]  # a request's headers; of one that is there twice, the last
 
 JSON: Header = (b"content-type", b"application/json")
 
@@ -42,12 +43,3 @@ async def send(response: Response, scope: Scope, sender: Send, lifecycle: Lifecy
     await sender({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if scope["method"] == "HEAD" else response.body
     await sender({"type": "http.response.body", "body": body})
-
-
-def header(scope: Scope, name: bytes) -> str | None:
-    """The value of the first header of that (lower-case) name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None

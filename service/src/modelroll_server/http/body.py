@@ -6,13 +6,17 @@ discarded first, up to a point.
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 import zlib
+from collections.abc import Generator
+from typing import Any
 
 from modelroll_server import errors
-from modelroll_server.http.asgi import Receive, Scope, header
+from modelroll_server.http.asgi import Heads, Message, Receive
 
 LIMIT = 8 * 2**20
+MAX_MEMORY = 256 * 2**20
 READ_SECONDS = 10.0
 DISCARD_BYTES = 64 * 2**20
 DISCARD_SECONDS = 5.0
@@ -24,50 +28,104 @@ class Disconnected(Exception):
     """The client went away while it was sending."""
 
 
-async def read(scope: Scope, receive: Receive, limit: int = LIMIT) -> bytes:
+@dataclasses.dataclass(slots=True)
+class Memory:
+    """What the bodies of all requests take, those being read and those being answered; their readers count."""
+
+    bytes: int = 0
+
+
+async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMIT) -> bytes:
     """The whole body, inflated.
 
+    Args:
+        heads: The request's headers.
+        receive: As ASGI gives it.
+        memory: What other bodies take; what this one takes is counted while it is read, and then its caller's to count.
+        limit: Bytes, as sent or inflated.
+
     Raises:
-        errors.PayloadTooLarge: more than `limit` bytes, as sent or inflated.
+        errors.PayloadTooLarge: more than `limit` bytes.
+        errors.Overloaded: other bodies fill the memory that there is for them.
         errors.UnsupportedMediaType: a content type or encoding that is not read here.
         errors.InvalidRequest: not the gzip it says it is; or it did not arrive in time.
         Disconnected: the client went away.
     """
     try:
-        data = await _collect(receive, limit)
+        data, more = await _first(receive)
+        if more:
+            data = await _rest(data, receive, memory, limit)
+        elif len(data) > limit:
+            raise _too_large(limit)
     except TimeoutError as error:
         raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
-    _check_content_type(header(scope, b"content-type") or "")
-    encoding = (header(scope, b"content-encoding") or "identity").strip().lower()
-    if encoding in {"identity", ""}:
-        return data
-    if encoding in {"gzip", "x-gzip"}:
-        return _inflate(data, limit)
-    raise errors.UnsupportedMediaType(f"the Content-Encoding {encoding!r} is not read here; gzip is")
+    content_type = heads.get(b"content-type")
+    if content_type is not None and content_type != b"application/json":
+        _check_content_type(content_type.decode("latin-1"))
+    encoding = heads.get(b"content-encoding")
+    return data if encoding is None else _decoded(data, encoding.decode("latin-1").strip().lower(), limit)
 
 
-async def _collect(receive: Receive, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size, more = 0, True
+async def _first(receive: Receive) -> tuple[bytes, bool]:
+    """The first piece, and whether another follows. Most often it is all, and there already: that needs no timer."""
+    receiving = receive().__await__()
+    try:
+        waits_for = next(receiving)
+    except StopIteration as stop:
+        return _piece(stop.value)
     async with asyncio.timeout(READ_SECONDS):
-        while more and size <= limit:
-            part, more = await _receive(receive)
-            size += len(part)
-            parts.append(part)
-    if size > limit:
-        parts.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DISCARD_SECONDS):
-                while more and size <= DISCARD_BYTES:
-                    part, more = await _receive(receive)
-                    size += len(part)
-        raise _too_large(limit)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        return _piece(await _Resumed(receiving, waits_for))
 
 
-async def _receive(receive: Receive) -> tuple[bytes, bool]:
-    """The next part, and whether another follows."""
-    message = await receive()
+class _Resumed:
+    """An awaitable that was begun by hand, and is to be seen through."""
+
+    def __init__(self, begun: Generator[Any, Any, Message], waits_for: Any) -> None:
+        self._begun = begun
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        try:
+            yield self._waits_for
+        except BaseException as error:  # noqa: BLE001 - handed on to whom it is meant for
+            yield self._begun.throw(error)
+        return (yield from self._begun)
+
+
+async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int) -> bytes:
+    parts = [first]
+    size, more = len(first), True
+    memory.bytes += size
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            while more and size <= limit and memory.bytes <= MAX_MEMORY:
+                part, more = _piece(await receive())
+                parts.append(part)
+                size += len(part)
+                memory.bytes += len(part)
+        full = memory.bytes > MAX_MEMORY
+    finally:
+        memory.bytes -= size
+    if size <= limit and not full:
+        return b"".join(parts)
+    parts.clear()
+    if more:
+        await _discard(receive, DISCARD_BYTES - size)
+    raise _too_large(limit) if size > limit else errors.Overloaded("the bodies of other requests fill the memory")
+
+
+async def _discard(receive: Receive, size: int) -> None:
+    """Read on, up to a point: who is answered while it writes is reset, and does not see the answer."""
+    more = True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while more and size > 0:
+                part, more = _piece(await receive())
+                size -= len(part)
+
+
+def _piece(message: Message) -> tuple[bytes, bool]:
+    """The bytes of a message, and whether another follows."""
     if message["type"] == "http.disconnect":
         raise Disconnected
     return message.get("body", b""), message.get("more_body", False)
@@ -75,6 +133,14 @@ async def _receive(receive: Receive) -> tuple[bytes, bool]:
 
 def _too_large(limit: int) -> errors.PayloadTooLarge:
     return errors.PayloadTooLarge(f"the body has more than {limit // 2**20} MiB")
+
+
+def _decoded(data: bytes, encoding: str, limit: int) -> bytes:
+    if encoding in {"identity", ""}:
+        return data
+    if encoding in {"gzip", "x-gzip"}:
+        return _inflate(data, limit)
+    raise errors.UnsupportedMediaType(f"the Content-Encoding {encoding!r} is not read here; gzip is")
 
 
 def _check_content_type(content_type: str) -> None:
@@ -96,15 +162,16 @@ def _inflate(data: bytes, limit: int) -> bytes:
     return inflated
 
 
-def deadline(scope: Scope, default: float = 10.0) -> float:
+def deadline(heads: Heads, default: float = 10.0) -> float:
     """When the answer must be there, on the clock of `time.monotonic`: X-Request-Timeout-Ms from now, else 10 s.
 
     Raises:
         errors.InvalidRequest: the header is not a number of milliseconds.
     """
-    text = header(scope, b"x-request-timeout-ms")
-    if text is None:
+    value = heads.get(b"x-request-timeout-ms")
+    if value is None:
         return time.monotonic() + default
+    text = value.decode("latin-1")
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 10):
         raise errors.InvalidRequest("X-Request-Timeout-Ms is not a whole number of milliseconds")
     return time.monotonic() + int(text) / 1000

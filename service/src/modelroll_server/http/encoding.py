@@ -4,25 +4,38 @@ from typing import Any
 
 import msgspec
 
-from modelroll_server.inference import Prediction
+from modelroll_server.registry.version import Version
+from modelroll_server.tensors import Answers
+
+_ENCODER = msgspec.json.Encoder()
 
 
-def one(prediction: Prediction) -> tuple[bytes, int]:
-    """The body of `/predict`, and how many numbers were not finite and became null."""
-    found, lost = prediction.outputs.as_lists()
-    body = {name: None if rows is None else rows[0] for name, rows in found.items()}
-    return _encoded(body, "score", prediction), lost
+class _One(msgspec.Struct, gc=False):
+    prediction: Any
+    probability: Any
+    model_version: str
 
 
-def many(prediction: Prediction) -> tuple[bytes, int]:
-    """The body of `/batch_predict`, and how many numbers were not finite and became null."""
-    found, lost = prediction.outputs.as_lists()
-    body = {"predictions": found["prediction"], "probabilities": found["probability"], "scores": found["score"]}
-    return _encoded(body, "scores", prediction), lost
-
-
-def _encoded(body: dict[str, Any], score: str, prediction: Prediction) -> bytes:
+class _OneScored(msgspec.Struct, gc=False):
     # There is always a probability, if only null; a score is there only for a model that has one instead.
-    if body[score] is None:
-        del body[score]
-    return msgspec.json.encode({**body, "model_version": prediction.version.number})
+    prediction: Any
+    probability: Any
+    score: Any
+    model_version: str
+
+
+def one(answers: Answers, version: Version) -> bytes:
+    """The body of `/predict`: the answer to the first row."""
+    prediction, probability, score = answers.first()
+    if score is None:
+        return _ENCODER.encode(_One(prediction, probability, version.number))
+    return _ENCODER.encode(_OneScored(prediction, probability, score, version.number))
+
+
+def many(answers: Answers, version: Version) -> bytes:
+    """The body of `/batch_predict`: the answers to all rows."""
+    found = answers.lists()
+    body = {"predictions": found["prediction"], "probabilities": found["probability"]}
+    if found["score"] is not None:
+        body["scores"] = found["score"]
+    return _ENCODER.encode({**body, "model_version": version.number})

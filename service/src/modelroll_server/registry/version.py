@@ -6,9 +6,10 @@ from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.registry.target import Content
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Version:
     """A loaded and checked version.
 
@@ -19,6 +20,7 @@ class Version:
         runtime: What answers.
         loaded: When it passed its gates, RFC 3339 UTC.
         seconds: How long loading and checking took.
+        json: Reads JSON rows of this schema.
     """
 
     content: Content
@@ -28,6 +30,10 @@ class Version:
     digest: str
     loaded: str
     seconds: float
+    json: JsonDecoder = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "json", JsonDecoder(self.schema))
 
     @property
     def model(self) -> str:

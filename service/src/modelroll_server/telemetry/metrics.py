@@ -7,13 +7,22 @@ beyond the words it is given as labels.
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
+from modelroll_server.telemetry.tally import Tallies
+
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PHASE_BUCKETS = (0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, *LATENCY_BUCKETS)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LOAD_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """All metrics of one server."""
+    """All metrics of one server.
+
+    Attributes:
+        in_flight: Requests for predictions being answered.
+        queued_rows: Rows waiting to be computed.
+    """
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, which nobody reads
@@ -22,20 +31,18 @@ class Metrics:
         self.predictions = Counter(
             "prediction", "Requests for predictions by outcome", (*model, "status"), registry=registry
         )
-        self.latency = Histogram(
-            "prediction_latency_seconds",
-            "Time from the request's head to its answer",
-            model,
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
+        self.latency = Tallies(
+            "prediction_latency_seconds", "Time from the request's head to its answer", model, LATENCY_BUCKETS
         )
-        self.phases = Histogram(
+        self.phases = Tallies(
             "prediction_phase_seconds",
             "Time of one phase of a prediction: decode, queue, infer, encode",
             ("phase",),
-            buckets=LATENCY_BUCKETS,
-            registry=registry,
+            PHASE_BUCKETS,
         )
+        self.batch_rows = Tallies("prediction_batch_rows", "Rows that were computed together", model, BATCH_BUCKETS)
+        for tallies in (self.latency, self.phases, self.batch_rows):
+            registry.register(tallies)
         self.load_time = Histogram(
             "model_load_time_seconds",
             "Time to open, load and check a version that went live",
@@ -49,11 +56,23 @@ class Metrics:
         self.non_finite = Counter(
             "prediction_non_finite", "Numbers answered as null, being NaN or infinite", model, registry=registry
         )
-        self.in_flight = Gauge("requests_in_flight", "Requests for predictions being answered", registry=registry)
-        self.queued_rows = Gauge("queued_rows", "Rows waiting to be computed", registry=registry)
+        self._versions: dict[tuple[str, str], OfVersion] = {}
+        self.in_flight = 0
+        self.queued_rows = 0
+        in_flight = Gauge("requests_in_flight", "Requests for predictions being answered", registry=registry)
+        in_flight.set_function(lambda: self.in_flight)
+        queued_rows = Gauge("queued_rows", "Rows waiting to be computed", registry=registry)
+        queued_rows.set_function(lambda: self.queued_rows)
         self.info = Gauge(
             "model_info", "1 for the live version", (*model, "digest", "runtime", "revision"), registry=registry
         )
+
+    def of_version(self, model: str, number: str) -> "OfVersion":
+        """What is counted for each request to one version; it may be kept."""
+        found = self._versions.get((model, number))
+        if found is None:
+            found = self._versions[model, number] = OfVersion(self, model, number)
+        return found
 
     def live(self, labels: dict[str, str]) -> None:
         """Name the one version that is live."""
@@ -63,3 +82,26 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that a scrape gets."""
         return generate_latest(self._registry)
+
+
+class OfVersion:
+    """The series of one version.
+
+    Attributes:
+        latency: Seconds from a request's head to its answer.
+    """
+
+    __slots__ = ("_by_status", "_labels", "_predictions", "latency")
+
+    def __init__(self, metrics: Metrics, model: str, number: str) -> None:
+        self.latency = metrics.latency.labels(model, number)
+        self._predictions = metrics.predictions
+        self._labels = (model, number)
+        self._by_status: dict[int, Counter] = {}
+
+    def count(self, status: int) -> None:
+        """Count one request by its outcome."""
+        found = self._by_status.get(status)
+        if found is None:
+            found = self._by_status[status] = self._predictions.labels(*self._labels, str(status))
+        found.inc()

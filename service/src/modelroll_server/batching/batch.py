@@ -1,0 +1,144 @@
+"""Requests, the batches made of parts of them, and what computing one gives."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from modelroll_server import errors
+from modelroll_server.runtimes.base import Runtime
+from modelroll_server.schema import Row, Schema
+from modelroll_server.tensors import Answers, Outputs, Shared, Table
+
+Rows = Sequence[Row] | Table
+
+_log = structlog.get_logger(__name__)
+
+
+class Request:
+    """One caller's rows and the future that gets their answers.
+
+    Attributes:
+        rows: As a schema checked them, or a table.
+        count: How many rows.
+        deadline: On the clock of `time.monotonic`.
+        future: What the caller awaits; a caller that gave up has cancelled it.
+        taken: Rows that are in a batch already.
+        began: When it began to wait, on the same clock.
+    """
+
+    __slots__ = ("_parts", "began", "count", "deadline", "future", "rows", "taken")
+
+    def __init__(self, rows: Rows, count: int, deadline: float, future: asyncio.Future[Answers], began: float) -> None:
+        self.rows = rows
+        self.count = count
+        self.deadline = deadline
+        self.future = future
+        self.taken = 0
+        self.began = began
+        self._parts: dict[int, Outputs] = {}
+
+    def fail(self, error: Exception) -> None:
+        """Give the caller an error, unless it has something already."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def answer(self, start: int, stop: int, answers: Answers) -> None:
+        """Take the answers to its rows start to stop; with the last of them the caller gets all."""
+        if self.future.done():
+            return
+        if stop - start == self.count:
+            self.future.set_result(answers)
+            return
+        self._parts[start] = answers.outputs
+        if sum(part.rows for part in self._parts.values()) == self.count:
+            parts = [self._parts[at] for at in sorted(self._parts)]
+            self.future.set_result(Answers.of(Outputs.concat(parts)))
+
+
+@dataclass(slots=True)
+class Part:
+    """Rows start to stop of a request."""
+
+    request: Request
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What came of a batch.
+
+    Attributes:
+        answers: To each part; an error where the model raised on it.
+        seconds: That the model took.
+    """
+
+    answers: list[Answers | errors.InferenceFailed]
+    seconds: float
+
+
+class Computation:
+    """One version's model, run over batches. Threads may share it."""
+
+    def __init__(self, runtime: Runtime, schema: Schema, model: str, version: str) -> None:
+        self._runtime = runtime
+        self._schema = schema
+        self._log = _log.bind(model=model, version=version)
+
+    def run(self, parts: Sequence[Part]) -> Computed:
+        """Run the model once over all parts. If it raises, once over each: a bad row fails its own request alone."""
+        began = time.monotonic()
+        try:
+            outputs = self._predict(parts)
+        except Exception as error:  # noqa: BLE001 - a model raises what it likes, and `_failed` logs it
+            alone = [self._failed(error)] if len(parts) == 1 else [self._alone(part) for part in parts]
+            return Computed([*alone], time.monotonic() - began)
+        seconds = time.monotonic() - began
+        shared = Shared(outputs)
+        found: list[Answers | errors.InferenceFailed] = []
+        at = 0
+        for part in parts:
+            end = at + part.stop - part.start
+            found.append(Answers(shared, at, end))
+            at = end
+        return Computed(found, seconds)
+
+    def _alone(self, part: Part) -> Answers | errors.InferenceFailed:
+        try:
+            return Answers.of(self._predict([part]))
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(error)
+
+    def _predict(self, parts: Sequence[Part]) -> Outputs:
+        table = self._table(parts)
+        outputs = self._runtime.predict(table)
+        if outputs.rows != table.rows:
+            raise ValueError(f"the model answered {table.rows} rows with {outputs.rows}")
+        return outputs
+
+    def _table(self, parts: Sequence[Part]) -> Table:
+        rows: list[Row] = []
+        tables: list[Table] = []
+        for part in parts:
+            given = part.request.rows
+            if isinstance(given, Table):
+                if rows:
+                    tables.append(self._schema.table(rows))
+                    rows = []
+                tables.append(given.slice(part.start, part.stop))
+            elif part.stop - part.start == part.request.count:
+                rows.extend(given)
+            else:
+                rows.extend(given[part.start : part.stop])
+        if rows:
+            tables.append(self._schema.table(rows))
+        return Table.concat(tables)
+
+    def _failed(self, error: Exception) -> errors.InferenceFailed:
+        self._log.error("the model raised", exc_info=error)
+        failed = errors.InferenceFailed("the model failed on this request")
+        failed.__cause__ = error
+        return failed

@@ -1,0 +1,196 @@
+"""One version's queue: what arrived together, or while the batches before were computed, is the next batch.
+
+Nothing waits for a batch to fill, unless it is told to. Cheap batches are computed on the event loop, where handing
+over to a thread would cost more than they do; dear ones in a thread.
+"""
+
+import asyncio
+import collections
+import functools
+import math
+import time
+from dataclasses import dataclass
+
+from modelroll_server import errors
+from modelroll_server.batching.admission import Admission
+from modelroll_server.batching.batch import Computation, Computed, Part, Request, Rows
+from modelroll_server.batching.cost import Cost
+from modelroll_server.batching.threads import Threads
+from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.tally import Tally
+from modelroll_server.tensors import Answers
+
+INLINE_SECONDS = 0.001  # what is dearer goes to a thread
+SLICE_SECONDS = 0.005  # a slice of a large request grows as long as it takes less
+MAX_SLICE = 1_024
+
+TOO_LATE = "the deadline passed before the answer was there"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How batches are made.
+
+    Attributes:
+        max_rows: Of a batch of several requests.
+        max_delay: Seconds that the first row of a batch may wait for more.
+    """
+
+    max_rows: int = 32
+    max_delay: float = 0.0
+
+
+class Batcher:
+    """The queue of one version's computation; used from one event loop."""
+
+    def __init__(
+        self,
+        computation: Computation,
+        *,
+        threads: Threads,
+        admission: Admission,
+        limits: Limits,
+        metrics: Metrics,
+        batch_rows: Tally,
+    ) -> None:
+        self._computation = computation
+        self._threads = threads
+        self._admission = admission
+        self._limits = limits
+        self._batch_rows = batch_rows
+        self._queue_seconds = metrics.phases.labels("queue")
+        self._infer_seconds = metrics.phases.labels("infer")
+        self._cost = Cost()
+        self._queue: collections.deque[Request] = collections.deque()
+        self._rows = 0
+        self._slice = limits.max_rows
+        self._flush_at: asyncio.Handle | None = None
+        self._in_threads: set[Request] = set()
+        self._expires = math.inf  # when the earliest deadline is looked at
+
+    def submit(self, rows: Rows, count: int, deadline: float) -> asyncio.Future[Answers]:
+        """Queue rows, at least one; the future gets their answers, or an error.
+
+        Raises:
+            errors.Overloaded: too much waits already.
+            errors.DeadlineExceeded: the deadline has passed.
+        """
+        now = time.monotonic()
+        if now >= deadline:
+            raise errors.DeadlineExceeded(TOO_LATE)
+        if self._admission.is_full(count):
+            self._sweep(now)
+            if self._admission.is_full(count):
+                raise self._admission.refuse()
+        loop = asyncio.get_running_loop()
+        request = Request(rows, count, deadline, loop.create_future(), now)
+        self._queue.append(request)
+        self._rows += count
+        self._admission.enter(count)
+        if deadline < self._expires:
+            self._expires = deadline
+            loop.call_later(deadline - now, self._expire)
+        if self._flush_at is None:
+            delay = self._limits.max_delay
+            self._flush_at = loop.call_later(delay, self._flush) if delay else loop.call_soon(self._flush)
+        return request.future
+
+    def thread_is_free(self) -> None:
+        """Go on: see `Threads.has_free`."""
+        if self._queue:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._flush_at = None
+        while self._queue:
+            inline = self._cost.predict(min(self._rows, self._capacity())) <= INLINE_SECONDS
+            if not inline and not self._threads.has_free(self):
+                return
+            parts = self._take(time.monotonic())
+            if not parts:
+                return
+            if inline:
+                self._finish(parts, self._computation.run(parts))
+                if self._queue and self._flush_at is None:
+                    # What arrives is read between two batches.
+                    self._flush_at = asyncio.get_running_loop().call_soon(self._flush)
+                return
+            self._in_threads.update(part.request for part in parts)
+            self._threads.submit(
+                functools.partial(self._computation.run, parts), functools.partial(self._finish_thread, parts)
+            )
+
+    def _capacity(self) -> int:
+        """Rows of the next batch: a request that is alone gets a larger one."""
+        return self._limits.max_rows if len(self._queue) > 1 else self._slice
+
+    def _take(self, now: float) -> list[Part]:
+        """The parts of the next batch. A request with more rows than fit goes to the end of the queue: others' turn."""
+        parts: list[Part] = []
+        queue, space = self._queue, self._capacity()
+        while queue and space:
+            request = queue.popleft()
+            left = request.count - request.taken
+            if request.future.done() or request.deadline <= now:
+                self._drop(request)
+                continue
+            count = min(left, space)
+            parts.append(Part(request, request.taken, request.taken + count))
+            request.taken += count
+            space -= count
+            self._leave(count)
+            if count < left:
+                queue.append(request)
+        if parts:
+            self._queue_seconds.observe(now - parts[0].request.began)
+        return parts
+
+    def _drop(self, request: Request) -> None:
+        """Forget a request that waits, and is late or given up."""
+        request.fail(errors.DeadlineExceeded(TOO_LATE))
+        self._leave(request.count - request.taken)
+
+    def _leave(self, rows: int) -> None:
+        self._rows -= rows
+        self._admission.leave(rows)
+
+    def _finish_thread(self, parts: list[Part], computed: Computed) -> None:
+        self._in_threads.difference_update(part.request for part in parts)
+        self._finish(parts, computed)
+
+    def _finish(self, parts: list[Part], computed: Computed) -> None:
+        rows = sum(part.stop - part.start for part in parts)
+        self._cost.learn(rows, computed.seconds)
+        self._infer_seconds.observe(computed.seconds)
+        self._batch_rows.observe(rows)
+        if rows == self._slice and computed.seconds < SLICE_SECONDS / 2:
+            self._slice = min(MAX_SLICE, 2 * self._slice)
+        elif rows > self._limits.max_rows and computed.seconds > SLICE_SECONDS:
+            self._slice = max(self._limits.max_rows, self._slice // 2)
+        for part, answers in zip(parts, computed.answers, strict=True):
+            if isinstance(answers, Exception):
+                part.request.fail(answers)
+            else:
+                part.request.answer(part.start, part.stop, answers)
+
+    def _sweep(self, now: float) -> None:
+        """Drop what nobody waits for any more, to make room."""
+        kept: collections.deque[Request] = collections.deque()
+        for request in self._queue:
+            if request.future.done() or request.deadline <= now:
+                self._drop(request)
+            else:
+                kept.append(request)
+        self._queue = kept
+
+    def _expire(self) -> None:
+        """Tell callers whose deadline passed while their rows waited, or were computed in a thread."""
+        now = time.monotonic()
+        self._sweep(now)
+        for request in self._in_threads:
+            if request.deadline <= now:
+                request.fail(errors.DeadlineExceeded(TOO_LATE))
+        waiting = [request.deadline for request in (*self._queue, *self._in_threads) if not request.future.done()]
+        self._expires = min(waiting, default=math.inf)
+        if waiting:
+            asyncio.get_running_loop().call_later(max(0.0, self._expires - now), self._expire)

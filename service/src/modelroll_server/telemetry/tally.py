@@ -1,0 +1,62 @@
+"""Histograms that cost a hot path next to nothing: plain lists, read when Prometheus asks.
+
+`prometheus_client` takes a lock and walks the buckets for each observation. Here one thread, the event loop's,
+observes and reads.
+"""
+
+import bisect
+from collections.abc import Iterator, Sequence
+
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.utils import floatToGoString
+
+
+class Tally:
+    """One histogram's series.
+
+    Attributes:
+        bounds: Upper bounds of its buckets, ascending.
+        counts: Observations in each bucket (not added up), and last those above all bounds.
+        total: Sum of what was observed.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Tallies:
+    """The series of one histogram, by the values of its labels; a collector of `prometheus_client`."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._name, self._documentation = name, documentation
+        self._labels = tuple(labels)
+        self._bounds = tuple(bounds)
+        self._series: dict[tuple[str, ...], Tally] = {}
+
+    def labels(self, *values: str) -> Tally:
+        """The series of these labels; it may be kept."""
+        found = self._series.get(values)
+        if found is None:
+            found = self._series[values] = Tally(self._bounds)
+        return found
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What is exposed."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        for values, tally in self._series.items():
+            reached, buckets = 0, []
+            for bound, count in zip(bounds, tally.counts, strict=True):
+                reached += count
+                buckets.append((bound, float(reached)))
+            family.add_metric(values, buckets, tally.total)
+        yield family
