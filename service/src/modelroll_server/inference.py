@@ -5,7 +5,6 @@ Every transport calls this with rows that it decoded, and encodes what comes bac
 
 import asyncio
 import time
-import weakref
 
 import numpy as np
 
@@ -37,8 +36,8 @@ class Inference:
         self._metrics = metrics
         self._threads = Threads(threads)
         self._limits = limits or Limits()
-        self._admission = Admission(metrics, max_queued_rows)
-        self._batchers: weakref.WeakKeyDictionary[Version, Batcher] = weakref.WeakKeyDictionary()
+        self._admission = Admission(max_queued_rows)
+        metrics.read_queued_rows(lambda: self._admission.rows)
 
     async def version(self, deadline: float) -> Version:
         """Pin the live version; a lazy server loads it now.
@@ -55,8 +54,8 @@ class Inference:
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the deadline passed while the model was being loaded") from error
 
-    async def predict(self, version: Version, rows: Rows, deadline: float) -> Answers:
-        """Compute rows that the pinned version's schema has checked.
+    def predict(self, version: Version, rows: Rows, deadline: float) -> asyncio.Future[Answers]:
+        """Compute rows that the pinned version's schema has checked; the future gets their answers, or an error.
 
         Args:
             version: What computes.
@@ -70,11 +69,11 @@ class Inference:
         if count > MAX_ROWS:
             raise errors.PayloadTooLarge(f"{count} rows; one request may have {MAX_ROWS}")
         if count == 0:  # scikit-learn raises on an empty table
-            return Answers.of(Outputs(np.empty(0), np.empty((0, 0))))
-        batcher = self._batchers.get(version)
+            return _at_once(Answers.of(Outputs(np.empty(0), np.empty((0, 0)))))
+        batcher: Batcher | None = version.attached.get("batcher")
         if batcher is None:
-            batcher = self._batchers[version] = self._batcher(version)
-        return await batcher.submit(rows, count, deadline)
+            batcher = version.attached["batcher"] = self._batcher(version)
+        return batcher.submit(rows, count, deadline)
 
     def close(self) -> None:
         """Compute nothing further; what runs is not waited for."""
@@ -89,3 +88,9 @@ class Inference:
             metrics=self._metrics,
             batch_rows=self._metrics.batch_rows.labels(version.model, version.number),
         )
+
+
+def _at_once(answers: Answers) -> asyncio.Future[Answers]:
+    future: asyncio.Future[Answers] = asyncio.get_running_loop().create_future()
+    future.set_result(answers)
+    return future

@@ -38,7 +38,7 @@ class Request:
         self.future = future
         self.taken = 0
         self.began = began
-        self._parts: dict[int, Outputs] = {}
+        self._parts: dict[int, Outputs] | None = None
 
     def fail(self, error: Exception) -> None:
         """Give the caller an error, unless it has something already."""
@@ -52,19 +52,16 @@ class Request:
         if stop - start == self.count:
             self.future.set_result(answers)
             return
+        if self._parts is None:
+            self._parts = {}
         self._parts[start] = answers.outputs
         if sum(part.rows for part in self._parts.values()) == self.count:
             parts = [self._parts[at] for at in sorted(self._parts)]
             self.future.set_result(Answers.of(Outputs.concat(parts)))
 
 
-@dataclass(slots=True)
-class Part:
-    """Rows start to stop of a request."""
-
-    request: Request
-    start: int
-    stop: int
+Part = tuple[Request, int, int]
+"""Rows start to stop of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +71,12 @@ class Computed:
     Attributes:
         answers: To each part; an error where the model raised on it.
         seconds: That the model took.
+        cpu_seconds: Of these, what the thread computed.
     """
 
     answers: list[Answers | errors.InferenceFailed]
     seconds: float
+    cpu_seconds: float
 
 
 class Computation:
@@ -90,21 +89,20 @@ class Computation:
 
     def run(self, parts: Sequence[Part]) -> Computed:
         """Run the model once over all parts. If it raises, once over each: a bad row fails its own request alone."""
-        began = time.monotonic()
+        began, cpu_began = time.monotonic(), time.thread_time()
         try:
-            outputs = self._predict(parts)
+            shared = Shared(self._predict(parts))
         except Exception as error:  # noqa: BLE001 - a model raises what it likes, and `_failed` logs it
-            alone = [self._failed(error)] if len(parts) == 1 else [self._alone(part) for part in parts]
-            return Computed([*alone], time.monotonic() - began)
-        seconds = time.monotonic() - began
-        shared = Shared(outputs)
-        found: list[Answers | errors.InferenceFailed] = []
+            found = [*([self._failed(error)] if len(parts) == 1 else [self._alone(part) for part in parts])]
+            return Computed(found, time.monotonic() - began, time.thread_time() - cpu_began)
+        seconds, cpu_seconds = time.monotonic() - began, time.thread_time() - cpu_began
+        answers: list[Answers | errors.InferenceFailed] = []
         at = 0
-        for part in parts:
-            end = at + part.stop - part.start
-            found.append(Answers(shared, at, end))
+        for _, start, stop in parts:
+            end = at + stop - start
+            answers.append(Answers(shared, at, end))
             at = end
-        return Computed(found, seconds)
+        return Computed(answers, seconds, cpu_seconds)
 
     def _alone(self, part: Part) -> Answers | errors.InferenceFailed:
         try:
@@ -122,17 +120,17 @@ class Computation:
     def _table(self, parts: Sequence[Part]) -> Table:
         rows: list[Row] = []
         tables: list[Table] = []
-        for part in parts:
-            given = part.request.rows
+        for request, start, stop in parts:
+            given = request.rows
             if isinstance(given, Table):
                 if rows:
                     tables.append(self._schema.table(rows))
                     rows = []
-                tables.append(given.slice(part.start, part.stop))
-            elif part.stop - part.start == part.request.count:
-                rows.extend(given)
+                tables.append(given.slice(start, stop))
+            elif stop - start == request.count:
+                rows += given
             else:
-                rows.extend(given[part.start : part.stop])
+                rows += given[start:stop]
         if rows:
             tables.append(self._schema.table(rows))
         return Table.concat(tables)

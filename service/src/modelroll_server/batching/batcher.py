@@ -21,8 +21,8 @@ from modelroll_server.telemetry.tally import Tally
 from modelroll_server.tensors import Answers
 
 INLINE_SECONDS = 0.001  # what is dearer goes to a thread
-SLICE_SECONDS = 0.005  # a slice of a large request grows as long as it takes less
-MAX_SLICE = 1_024
+BATCH_SECONDS = 0.005  # batches grow as long as they take less: who comes next waits no longer than that
+MAX_ROWS = 1_024
 
 TOO_LATE = "the deadline passed before the answer was there"
 
@@ -32,11 +32,11 @@ class Limits:
     """How batches are made.
 
     Attributes:
-        max_rows: Of a batch of several requests.
+        rows: Of a batch, to begin with: a model that answers more of them in little time is given more.
         max_delay: Seconds that the first row of a batch may wait for more.
     """
 
-    max_rows: int = 32
+    rows: int = 32
     max_delay: float = 0.0
 
 
@@ -63,7 +63,7 @@ class Batcher:
         self._cost = Cost()
         self._queue: collections.deque[Request] = collections.deque()
         self._rows = 0
-        self._slice = limits.max_rows
+        self._size = limits.rows
         self._flush_at: asyncio.Handle | None = None
         self._in_threads: set[Request] = set()
         self._expires = math.inf  # when the earliest deadline is looked at
@@ -86,7 +86,7 @@ class Batcher:
         request = Request(rows, count, deadline, loop.create_future(), now)
         self._queue.append(request)
         self._rows += count
-        self._admission.enter(count)
+        self._admission.rows += count
         if deadline < self._expires:
             self._expires = deadline
             loop.call_later(deadline - now, self._expire)
@@ -103,7 +103,7 @@ class Batcher:
     def _flush(self) -> None:
         self._flush_at = None
         while self._queue:
-            inline = self._cost.predict(min(self._rows, self._capacity())) <= INLINE_SECONDS
+            inline = self._cost.predict(min(self._rows, self._size)) <= INLINE_SECONDS
             if not inline and not self._threads.has_free(self):
                 return
             parts = self._take(time.monotonic())
@@ -115,34 +115,31 @@ class Batcher:
                     # What arrives is read between two batches.
                     self._flush_at = asyncio.get_running_loop().call_soon(self._flush)
                 return
-            self._in_threads.update(part.request for part in parts)
+            self._in_threads.update(request for request, _, _ in parts)
             self._threads.submit(
                 functools.partial(self._computation.run, parts), functools.partial(self._finish_thread, parts)
             )
 
-    def _capacity(self) -> int:
-        """Rows of the next batch: a request that is alone gets a larger one."""
-        return self._limits.max_rows if len(self._queue) > 1 else self._slice
-
     def _take(self, now: float) -> list[Part]:
         """The parts of the next batch. A request with more rows than fit goes to the end of the queue: others' turn."""
         parts: list[Part] = []
-        queue, space = self._queue, self._capacity()
+        queue, space = self._queue, self._size
         while queue and space:
             request = queue.popleft()
-            left = request.count - request.taken
-            if request.future.done() or request.deadline <= now:
+            start = request.taken
+            left = request.count - start
+            if request.deadline <= now or request.future.done():
                 self._drop(request)
                 continue
-            count = min(left, space)
-            parts.append(Part(request, request.taken, request.taken + count))
-            request.taken += count
-            space -= count
-            self._leave(count)
-            if count < left:
+            stop = start + (min(space, left))
+            parts.append((request, start, stop))
+            request.taken = stop
+            space -= stop - start
+            if stop < request.count:
                 queue.append(request)
         if parts:
-            self._queue_seconds.observe(now - parts[0].request.began)
+            self._leave(self._size - space)
+            self._queue_seconds.observe(now - parts[0][0].began)
         return parts
 
     def _drop(self, request: Request) -> None:
@@ -152,26 +149,26 @@ class Batcher:
 
     def _leave(self, rows: int) -> None:
         self._rows -= rows
-        self._admission.leave(rows)
+        self._admission.rows -= rows
 
     def _finish_thread(self, parts: list[Part], computed: Computed) -> None:
-        self._in_threads.difference_update(part.request for part in parts)
+        self._in_threads.difference_update([request for request, _, _ in parts])
         self._finish(parts, computed)
 
     def _finish(self, parts: list[Part], computed: Computed) -> None:
-        rows = sum(part.stop - part.start for part in parts)
-        self._cost.learn(rows, computed.seconds)
+        rows = sum([stop - start for _, start, stop in parts])
+        self._cost.learn(rows, computed.seconds, computed.cpu_seconds)
         self._infer_seconds.observe(computed.seconds)
         self._batch_rows.observe(rows)
-        if rows == self._slice and computed.seconds < SLICE_SECONDS / 2:
-            self._slice = min(MAX_SLICE, 2 * self._slice)
-        elif rows > self._limits.max_rows and computed.seconds > SLICE_SECONDS:
-            self._slice = max(self._limits.max_rows, self._slice // 2)
-        for part, answers in zip(parts, computed.answers, strict=True):
+        if rows == self._size and computed.seconds < BATCH_SECONDS / 2:
+            self._size = max(self._size, min(MAX_ROWS, 2 * self._size))
+        elif rows > self._limits.rows and computed.seconds > BATCH_SECONDS:
+            self._size = max(self._limits.rows, self._size // 2)
+        for (request, start, stop), answers in zip(parts, computed.answers, strict=True):
             if isinstance(answers, Exception):
-                part.request.fail(answers)
+                request.fail(answers)
             else:
-                part.request.answer(part.start, part.stop, answers)
+                request.answer(start, stop, answers)
 
     def _sweep(self, now: float) -> None:
         """Drop what nobody waits for any more, to make room."""

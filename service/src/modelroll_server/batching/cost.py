@@ -2,6 +2,7 @@
 
 import math
 
+WAITS = 0.02  # seconds
 _FALL = 0.5  # how far an estimate follows a cheaper run: that it can be had for less is sure
 _RISE = 0.05  # and a dearer one, which may have been the machine's fault
 
@@ -15,8 +16,14 @@ class Cost:
     def __init__(self) -> None:
         self._seconds: dict[int, float] = {}
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """Take note of one call."""
+    def learn(self, rows: int, seconds: float, cpu_seconds: float) -> None:
+        """Take note of one call: how long it took, and how long its thread computed.
+
+        What a thread waits for a little is the interpreter's lock or a processor, which are not the model's cost; a
+        model that waits for long is one that sleeps.
+        """
+        if seconds - cpu_seconds < WAITS:
+            seconds = cpu_seconds
         known = self._seconds.get(size := rows.bit_length())
         if known is None:
             self._seconds[size] = seconds

@@ -51,14 +51,36 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
         errors.InvalidRequest: not the gzip it says it is; or it did not arrive in time.
         Disconnected: the client went away.
     """
+    begun = begin(receive)
+    return (
+        finish(heads, begun, limit) if isinstance(begun, bytes) else await go_on(heads, begun, receive, memory, limit)
+    )
+
+
+Begun = tuple[Generator[Any, Any, Message], Any] | Message
+"""A first `receive` that waits, with what it waits for; or its message, which more follow."""
+
+
+def begin(receive: Receive) -> bytes | Begun:
+    """The whole body, if it is there already, as it most often is: that needs no timer and no task switch.
+
+    Raises:
+        Disconnected: the client went away.
+    """
+    receiving = receive().__await__()
     try:
-        data, more = await _first(receive)
-        if more:
-            data = await _rest(data, receive, memory, limit)
-        elif len(data) > limit:
-            raise _too_large(limit)
-    except TimeoutError as error:
-        raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
+        waits_for = next(receiving)
+    except StopIteration as stop:
+        message: Message = stop.value
+        data, more = _piece(message)
+        return message if more else data
+    return receiving, waits_for
+
+
+def finish(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
+    """A body that is there whole, checked and inflated; errors as for `read`."""
+    if len(data) > limit:
+        raise _too_large(limit)
     content_type = heads.get(b"content-type")
     if content_type is not None and content_type != b"application/json":
         _check_content_type(content_type.decode("latin-1"))
@@ -66,15 +88,18 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
     return data if encoding is None else _decoded(data, encoding.decode("latin-1").strip().lower(), limit)
 
 
-async def _first(receive: Receive) -> tuple[bytes, bool]:
-    """The first piece, and whether another follows. Most often it is all, and there already: that needs no timer."""
-    receiving = receive().__await__()
+async def go_on(heads: Heads, begun: Begun, receive: Receive, memory: Memory, limit: int = LIMIT) -> bytes:
+    """The rest of a body that `begin` did not find whole; errors as for `read`."""
     try:
-        waits_for = next(receiving)
-    except StopIteration as stop:
-        return _piece(stop.value)
-    async with asyncio.timeout(READ_SECONDS):
-        return _piece(await _Resumed(receiving, waits_for))
+        if isinstance(begun, tuple):
+            async with asyncio.timeout(READ_SECONDS):
+                begun = await _Resumed(*begun)
+        data, more = _piece(begun)
+        if more:
+            data = await _rest(data, receive, memory, limit)
+    except TimeoutError as error:
+        raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
+    return finish(heads, data, limit)
 
 
 class _Resumed:

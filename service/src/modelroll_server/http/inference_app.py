@@ -21,13 +21,14 @@ from modelroll_server.http.documentation import Documentation
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
-from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.metrics import Metrics, OfVersion
 from modelroll_server.tensors import Answers
 
 LARGE_BODY = 256 * 1024  # bytes; larger ones are decoded in a thread
+TIMED = 16  # of so many requests one has its phases timed
 
 _log = structlog.get_logger(__name__)
-_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=@")
+_ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=@")
 
 
 class InferenceApp:
@@ -66,79 +67,84 @@ class InferenceApp:
         exchange = Exchange(scope, receive, self._registry.live)
         self._lifecycle.requests += 1
         try:
-            response = await self._answer(exchange)
+            response = await self._endpoint(exchange)
+        except errors.RequestError as error:
+            response = problems.response(error, exchange.request_id.decode())
         except body.Disconnected:
             return
-        response.headers += exchange.answer_headers()
+        except Exception:  # noqa: BLE001 - logged; the caller gets a fixed text
+            request_id = exchange.request_id.decode()
+            _log.exception("a request failed", request_id=request_id, path=scope["path"])
+            response = problems.unknown(request_id)
+        if exchange.is_prediction:
+            counted = exchange.counted or self._counted(exchange.version)
+            counted.count(response.status)
+            counted.latency.observe(time.monotonic() - exchange.began)
+        headers = response.headers
+        headers.append((b"x-request-id", exchange.request_id))
+        if exchange.version is not None:
+            headers += _identity(exchange.version.number, exchange.version.digest)
         await asgi.send(response, scope, send, self._lifecycle)
         if self._log_requests:
             self._log(exchange, response)
 
-    async def _answer(self, exchange: "Exchange") -> Response:
-        try:
-            return await self._dispatch(exchange)
-        except errors.RequestError as error:
-            return problems.response(error, exchange.request_id)
-        except body.Disconnected:
-            raise
-        except Exception:  # noqa: BLE001 - logged; the caller gets a fixed text
-            _log.exception("a request failed", request_id=exchange.request_id, path=exchange.scope["path"])
-            return problems.unknown(exchange.request_id)
+    def _endpoint(self, exchange: "Exchange") -> "Awaitable[Response]":
+        scope = exchange.scope
+        route = self._routes.get(scope["path"])
+        if route is None:
+            return self._other(exchange)
+        allowed, endpoint = route
+        if scope["method"] not in allowed:
+            return self._not_allowed(exchange, allowed)
+        return endpoint(exchange)
 
-    async def _dispatch(self, exchange: "Exchange") -> Response:
+    async def _other(self, exchange: "Exchange") -> Response:
         path = exchange.scope["path"]
-        route = self._routes.get(path)
-        if route is not None:
-            allowed, endpoint = route
-        elif self._documentation.has(path):
-            allowed, endpoint = ("GET", "HEAD"), self._document
-        else:
+        if not self._documentation.has(path):
             await self._discard(exchange)
             raise errors.NotFound(f"there is no {path} here")
-        method = exchange.scope["method"]
-        if method not in allowed:
-            await self._discard(exchange)
-            raise errors.MethodNotAllowed(f"{path} takes {' or '.join(allowed)}, not {method}", allow=allowed)
-        return await endpoint(exchange)
+        allowed = ("GET", "HEAD")
+        if exchange.scope["method"] not in allowed:
+            return await self._not_allowed(exchange, allowed)
+        return await self._documentation.answer(path)
+
+    async def _not_allowed(self, exchange: "Exchange", allowed: tuple[str, ...]) -> Response:
+        await self._discard(exchange)
+        path, method = exchange.scope["path"], exchange.scope["method"]
+        raise errors.MethodNotAllowed(f"{path} takes {' or '.join(allowed)}, not {method}", allow=allowed)
 
     async def _predict(self, bodies: "_Bodies", exchange: "Exchange") -> Response:
-        self._metrics.in_flight += 1
-        status = 500
+        exchange.is_prediction = True
+        metrics, heads, memory = self._metrics, exchange.heads, self._memory
+        is_timed = exchange.number % TIMED == 0
+        metrics.in_flight += 1
+        size = 0
         try:
-            response = await self._predict_pinned(bodies, exchange)
-            status = response.status
-        except errors.RequestError as error:
-            status = problems.STATUS[type(error)]
-            raise
-        except (body.Disconnected, asyncio.CancelledError):
-            status = 0
-            raise
-        finally:
-            self._metrics.in_flight -= 1
-            if status:
-                self._count(exchange, status)
-        return response
-
-    async def _predict_pinned(self, bodies: "_Bodies", exchange: "Exchange") -> Response:
-        data = await body.read(exchange.heads, exchange.receive, self._memory)
-        self._memory.bytes += len(data)
-        try:
-            deadline = body.deadline(exchange.heads)
-            version = exchange.version = await self._inference.version(deadline)
-            began = time.monotonic()
-            if len(data) < LARGE_BODY:
-                rows = bodies.decode(version, data)
+            begun = body.begin(exchange.receive)
+            if isinstance(begun, bytes):
+                data = body.finish(heads, begun)
             else:
-                rows = await asyncio.to_thread(bodies.decode, version, data)
-            self._decode_seconds.observe(time.monotonic() - began)
+                data = await body.go_on(heads, begun, exchange.receive, memory)
+            size = len(data)
+            memory.bytes += size
+            deadline = body.deadline(heads)
+            version = self._registry.live or await self._inference.version(deadline)
+            exchange.version = version
+            exchange.counted = self._counted(version)
+            began = time.monotonic()
+            rows = bodies.decode(version, data) if size < LARGE_BODY else await _in_thread(bodies, version, data)
+            if is_timed:
+                self._decode_seconds.observe(time.monotonic() - began)
             answers = await self._inference.predict(version, rows, deadline)
         finally:
-            self._memory.bytes -= len(data)
+            metrics.in_flight -= 1
+            memory.bytes -= size
         began = time.monotonic()
         content = bodies.encode(answers, version)
-        self._encode_seconds.observe(time.monotonic() - began)
+        if is_timed:
+            self._encode_seconds.observe(time.monotonic() - began)
         if lost := answers.lost():
-            self._metrics.non_finite.labels(version.model, version.number).inc(lost)
+            metrics.non_finite.labels(version.model, version.number).inc(lost)
         return Response(200, content, [JSON])
 
     async def _health(self, exchange: "Exchange") -> Response:
@@ -151,9 +157,6 @@ class InferenceApp:
         }
         return Response(200 if ready else 503, msgspec.json.encode(document), [JSON])
 
-    async def _document(self, exchange: "Exchange") -> Response:
-        return await self._documentation.answer(exchange.scope["path"])
-
     async def _discard(self, exchange: "Exchange") -> None:
         """Read a body that nobody wants, so that its sender is not reset before it reads the answer."""
         if exchange.scope["method"] in {"GET", "HEAD", "OPTIONS"}:
@@ -163,11 +166,13 @@ class InferenceApp:
         except errors.RequestError:
             return
 
-    def _count(self, exchange: "Exchange", status: int) -> None:
-        version = exchange.version
-        of_version = self._metrics.of_version(self._registry.model, "" if version is None else version.number)
-        of_version.count(status)
-        of_version.latency.observe(time.monotonic() - exchange.began)
+    def _counted(self, version: Version | None) -> OfVersion:
+        if version is None:
+            return self._metrics.of_version(self._registry.model, "")
+        found: OfVersion | None = version.attached.get("counted")
+        if found is None:
+            found = version.attached["counted"] = self._metrics.of_version(version.model, version.number)
+        return found
 
     def _log(self, exchange: "Exchange", response: Response) -> None:
         _log.info(
@@ -175,7 +180,7 @@ class InferenceApp:
             method=exchange.scope["method"],
             path=exchange.scope["path"],
             status=response.status,
-            request_id=exchange.request_id,
+            request_id=exchange.request_id.decode(),
             version=None if exchange.version is None else exchange.version.number,
             milliseconds=round((time.monotonic() - exchange.began) * 1000, 2),
         )
@@ -191,42 +196,46 @@ class _Bodies:
         self.encode = encode
 
 
-class Exchange:
-    """One request on its way: its head, its id, and the version that its answer will name."""
+async def _in_thread(bodies: _Bodies, version: Version, data: bytes) -> Rows:
+    return await asyncio.to_thread(bodies.decode, version, data)
 
-    __slots__ = ("began", "heads", "receive", "request_id", "scope", "version")
+
+class Exchange:
+    """One request on its way: its head, its id, and the version that its answer will name.
+
+    Attributes:
+        began: When its head was read, on the clock of `time.monotonic`.
+        number: A count of requests.
+        heads: Its headers.
+        request_id: Its own, or one made here.
+        version: What answers it: the live version, until one is pinned.
+        is_prediction: Whether it is counted as one.
+        counted: Where.
+    """
+
+    __slots__ = ("began", "counted", "heads", "is_prediction", "number", "receive", "request_id", "scope", "version")
 
     def __init__(self, scope: Scope, receive: Receive, version: Version | None) -> None:
         self.began = time.monotonic()
         self.scope = scope
         self.receive = receive
         self.version = version
+        self.number = number = next(_numbers)
         self.heads: Heads = dict(scope["headers"])
         given = self.heads.get(b"x-request-id")
-        self.request_id = _ids() if given is None else _checked_id(given)
+        self.request_id = given if given is not None and _is_id(given) else b"%b-%x" % (_PROCESS, number)
+        self.is_prediction = False
+        self.counted: OfVersion | None = None
 
-    def answer_headers(self) -> list[Header]:
-        """What every answer carries."""
-        found = [(b"x-request-id", self.request_id.encode())]
-        if self.version is not None:
-            found += _identity(self.version.number, self.version.digest)
-        return found
+
+_PROCESS = secrets.token_hex(6).encode()  # no other process gives the same ids
+_numbers = itertools.count(1)
+
+
+def _is_id(given: bytes) -> bool:
+    return 0 < len(given) <= 128 and _ID_CHARACTERS.issuperset(given)
 
 
 @functools.lru_cache(maxsize=64)
 def _identity(number: str, digest: str) -> tuple[Header, Header]:
     return (b"x-model-version", number.encode()), (b"x-model-digest", digest.encode())
-
-
-def _request_ids() -> Callable[[], str]:
-    """Ids that no other process gives: a random part, and a count."""
-    prefix, numbers = secrets.token_hex(6), itertools.count(1)
-    return lambda: f"{prefix}-{next(numbers):x}"
-
-
-_ids = _request_ids()
-
-
-def _checked_id(given: bytes) -> str:
-    text = given.decode("latin-1")
-    return text if 0 < len(text) <= 128 and _ID_CHARACTERS.issuperset(text) else _ids()

@@ -1,6 +1,7 @@
 """One version in memory. A request holds the one it started on; the last to let go frees it."""
 
 import dataclasses
+from typing import Any
 
 from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.registry.target import Content
@@ -9,7 +10,7 @@ from modelroll_server.schema import Schema
 from modelroll_server.schema.json import JsonDecoder
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Version:
     """A loaded and checked version.
 
@@ -21,6 +22,8 @@ class Version:
         loaded: When it passed its gates, RFC 3339 UTC.
         seconds: How long loading and checking took.
         json: Reads JSON rows of this schema.
+        attached: What other layers keep with a version (its queue, its counters), each under its own name, so that it
+            goes when the version goes.
     """
 
     content: Content
@@ -31,6 +34,7 @@ class Version:
     loaded: str
     seconds: float
     json: JsonDecoder = dataclasses.field(init=False)
+    attached: dict[str, Any] = dataclasses.field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "json", JsonDecoder(self.schema))

@@ -4,6 +4,8 @@ Owns the collectors, in a registry of its own so that two servers in one process
 beyond the words it is given as labels.
 """
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
@@ -21,7 +23,6 @@ class Metrics:
 
     Attributes:
         in_flight: Requests for predictions being answered.
-        queued_rows: Rows waiting to be computed.
     """
 
     def __init__(self) -> None:
@@ -58,11 +59,9 @@ class Metrics:
         )
         self._versions: dict[tuple[str, str], OfVersion] = {}
         self.in_flight = 0
-        self.queued_rows = 0
         in_flight = Gauge("requests_in_flight", "Requests for predictions being answered", registry=registry)
         in_flight.set_function(lambda: self.in_flight)
-        queued_rows = Gauge("queued_rows", "Rows waiting to be computed", registry=registry)
-        queued_rows.set_function(lambda: self.queued_rows)
+        self._queued_rows = Gauge("queued_rows", "Rows waiting to be computed", registry=registry)
         self.info = Gauge(
             "model_info", "1 for the live version", (*model, "digest", "runtime", "revision"), registry=registry
         )
@@ -73,6 +72,10 @@ class Metrics:
         if found is None:
             found = self._versions[model, number] = OfVersion(self, model, number)
         return found
+
+    def read_queued_rows(self, rows: Callable[[], int]) -> None:
+        """Ask `rows` how many wait whenever Prometheus reads."""
+        self._queued_rows.set_function(rows)
 
     def live(self, labels: dict[str, str]) -> None:
         """Name the one version that is live."""
