@@ -19,7 +19,7 @@ UV := $(or $(shell command -v uv),$(TOOLS)/bin/uv)
 DEVCLUSTER_HOME ?= /var/lib/devcluster
 export PATH := $(dir $(UV)):$(PATH):$(DEVCLUSTER_HOME)/bin
 RUN := $(UV) run --frozen --no-sync
-PYTHON_PATHS := service operator models hack tests
+PYTHON_PATHS := service operator models hack benchmarks tests
 ARGS ?=
 
 .PHONY: help
@@ -40,11 +40,20 @@ test: setup ## Set everything up and run every test that this machine can run (A
 test-fast: setup ## The tests that need no cluster
 	@CLUSTER=embedded $(RUN) pytest --ignore=tests/e2e $(ARGS)
 
+.PHONY: bench
+bench: setup ## Measure modelroll beside the bare server and every peer, an hour (ARGS="--model forest" narrows)
+	@$(RUN) python -m benchmarks setup
+	@$(RUN) python -m benchmarks run $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: setup ## The same in three minutes: no peers but the tutorial server
+	@$(RUN) python -m benchmarks run --quick $(ARGS)
+
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers
 	@$(RUN) ruff format --check $(PYTHON_PATHS)
 	@$(RUN) ruff check $(PYTHON_PATHS)
-	@$(RUN) mypy service/src operator/src models hack tests
+	@$(RUN) mypy service/src operator/src models hack benchmarks tests
 	@$(RUN) lint-imports --verbose >/dev/null || $(RUN) lint-imports
 	@$(RUN) shellcheck -x $$(git grep -lE '^#!.*(bash|/sh)$$')
 

@@ -16,6 +16,7 @@ _BUILT = "`make test CLUSTER=devcluster` builds one (root, Debian)"
 HOW_TO_GET = {
     "cluster": f"a Kubernetes cluster: {_BUILT}, CLUSTER=kind uses Docker",
     "helm": f"the helm command: {_BUILT}, or see https://helm.sh/docs/intro/install",
+    "wrk": "the load generator wrk: apt-get install wrk, or see https://github.com/wg/wrk",
     "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
 }
 

@@ -1,0 +1,121 @@
+"""The command line of the benchmarks: `python -m benchmarks --help`."""
+
+import fnmatch
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from benchmarks import machine, peers, places, results, rounds, starts, subjects, tables, training, wrk
+
+SECONDS = 3
+WHOLE = rounds.Plan(dict.fromkeys((1, 16, 64, 256), SECONDS), rounds=3)
+QUICK = rounds.Plan({64: 2, 1: 1}, rounds=3)
+QUICK_MODELS = ("logistic", "forest", "churn")
+
+
+@click.group()
+def main() -> None:
+    """Measure modelroll beside the bare server and its peers."""
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[PEER]...")
+def setup(names: tuple[str, ...]) -> None:
+    """Install the peers (all of peers.toml), each into an environment of its own under the cache directory."""
+    wrk.check()
+    places.cache().mkdir(parents=True, exist_ok=True)
+    for name in names or peers.requirements():
+        peers.set_up(name)
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Under three minutes: no peers but the tutorial, 64 connections and 1.")
+@click.option("--subject", "patterns", multiple=True, help="Only subjects of that name; * stands for anything.")
+@click.option("--model", "names", multiple=True, type=click.Choice(training.NAMES), help="Only these models.")
+@click.option("--connections", multiple=True, type=int, help="Only these numbers of connections.")
+@click.option("--rounds", "times", type=int, help="Turns of each subject.")
+@click.option("--starts/--no-starts", "with_starts", default=True, help="Measure starts too.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file of results.")
+def run(
+    *,
+    quick: bool,
+    patterns: tuple[str, ...],
+    names: tuple[str, ...],
+    connections: tuple[int, ...],
+    times: int | None,
+    with_starts: bool,
+    out: Path | None,
+) -> None:
+    """Measure, write the results, print the tables."""
+    wrk.check()
+    _, core = machine.cores()
+    os.sched_setaffinity(0, {core})
+    usual = QUICK if quick else WHOLE
+    wanted = {number: usual.seconds.get(number, SECONDS) for number in connections or usual.seconds}
+    plan = rounds.Plan(wanted, times or usual.rounds)
+    compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or (subjects.QUICK if quick else ("*",)))]
+    found = _new_run(plan, compared)
+    file = out or _place(found, quick=quick)
+    rounds.measure(found, names or (QUICK_MODELS if quick else training.NAMES), compared, plan)
+    if with_starts:
+        for name in ("logistic",) if quick else ("logistic", "forest", "churn"):
+            starting = [one for one in subjects.STRATEGIES if not quick or one.name == "modelroll compiled"]
+            starts.measure(found, name, starting, 3 if quick else 5)
+    results.write(found, file)
+    _print(found)
+    print(f"\n{file}")
+
+
+def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _new_run(plan: rounds.Plan, compared: list[subjects.Subject]) -> results.Run:
+    return results.Run(
+        began=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds={str(number): long for number, long in plan.seconds.items()},
+        machine=machine.this(),
+        source=machine.source(),
+        versions=machine.versions(),
+        subjects=[
+            results.Subject(one.name, one.says, peers.versions(one.peer) if one.peer else {}) for one in compared
+        ],
+    )
+
+
+def _place(found: results.Run, *, quick: bool) -> Path:
+    if quick:
+        return places.cache() / "results" / "quick.json"
+    return places.RESULTS / f"{found.began[:10]}-{found.source.commit[:7]}.json"
+
+
+def _print(found: results.Run) -> None:
+    for model in dict.fromkeys(sample.model for sample in found.samples):
+        print(f"\n{model}: good answers a second by connections\n\n{tables.throughput(found, model)}")
+    if found.starts:
+        print(f"\nstarts\n\n{tables.starts(found)}")
+    print(f"\nasked and measured\n\n{tables.verdicts(found)}")
+
+
+@main.command("show")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def show(file: Path) -> None:
+    """Print the tables of a file of results."""
+    _print(results.read(file))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def targets(file: Path) -> None:
+    """Print what was asked beside what a file of results says."""
+    print(tables.verdicts(results.read(file)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (wrk.Missing, machine.TooFewCores) as missing:
+        sys.exit(str(missing))

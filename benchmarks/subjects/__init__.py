@@ -1,0 +1,24 @@
+"""Everything that is compared, in the order of the tables."""
+
+from benchmarks.subjects import bare, ours, tutorial
+from benchmarks.subjects.base import Subject
+
+__all__ = ["ALL", "PEERS", "QUICK", "STRATEGIES", "Subject"]
+
+ALL: tuple[Subject, ...] = (
+    bare.BareUvicorn(),
+    ours.Compiled(),
+    ours.Modelroll(),
+    tutorial.Tutorial(),
+)
+QUICK = ("bare uvicorn", "modelroll compiled", "modelroll uncompiled", "tutorial FastAPI")
+PEERS = tuple(one.name for one in ALL if one.peer is not None or isinstance(one, tutorial.Tutorial))
+"""Whom modelroll is compared with: everybody who computes."""
+STRATEGIES: tuple[Subject, ...] = (
+    tutorial.TutorialPerRequest(),
+    tutorial.Tutorial(),
+    ours.Lazy(),
+    ours.Modelroll(),
+    ours.Compiled(),
+)
+"""The ways of loading: for each request, in the tutorial's start, on the first request, before ready, compiled."""

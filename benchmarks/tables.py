@@ -1,0 +1,77 @@
+"""A run as tables in Markdown, for the terminal and the page."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks import ratios, results, targets
+
+
+def throughput(run: results.Run, model: str) -> str:
+    """Good answers a second by connections, and p99, errors and the share of the bare server at the most usual load."""
+    connections = sorted({sample.connections for sample in run.samples if sample.model == model})
+    names = list(dict.fromkeys(sample.subject for sample in run.samples if sample.model == model))
+    head = [
+        "",
+        *(f"{number}" for number in connections),
+        "p50 at 1, ms",
+        "p99 at 64, ms",
+        "errors",
+        "of bare at 64",
+        "by CPU time",
+    ]
+    rows = []
+    for name in [subject.name for subject in run.subjects if subject.name in names]:
+        rates = [ratios.median(run, ratios.rate, name, model, number) for number in connections]
+        shares = [
+            ratios.compared(run, measure, name, targets.BARE, model, 64)
+            for measure in (ratios.rate, ratios.rate_of_cpu)
+        ]
+        rows.append(
+            [
+                name,
+                *(_number(one, 0) for one in rates),
+                _number(ratios.median(run, ratios.p50, name, model, 1), 2),
+                _number(ratios.median(run, ratios.p99, name, model, 64), 1),
+                str(sum(ratios.errors(run, name, model, number) for number in connections)),
+                *("" if share is None else f"{share:.1%}" for share in shares),
+            ]
+        )
+    rows += [[one.subject, *(["–"] * (len(head) - 1))] for one in run.absent if one.model == model]
+    reasons = [
+        f"{one.subject} is not measured: {one.reason.splitlines()[0]}\n" for one in run.absent if one.model == model
+    ]
+    return "\n".join([table(head, rows), *reasons])
+
+
+def starts(run: results.Run) -> str:
+    """Loading strategies: medians of the starts."""
+    rows = []
+    for model, name in dict.fromkeys((one.model, one.subject) for one in run.starts):
+        found = [one for one in run.starts if (one.model, one.subject) == (model, name)]
+        ready = ratios.middle(one.ready_seconds for one in found)
+        answer = ratios.middle(one.answer_seconds for one in found)
+        memory = ratios.middle(one.ready_mib for one in found)
+        rows.append([model, name, f"{ready:.2f}", f"{answer:.2f}", f"{memory:.0f}"])
+    return table(["model", "", "ready after, s", "first answer after, s", "resident when ready, MiB"], rows)
+
+
+def verdicts(run: results.Run) -> str:
+    """What was asked, measured, held."""
+    said = {True: "held", False: "**not held**", None: ""}
+    rows = [[one.what, one.asked, one.measured or "not measured", said[one.held]] for one in targets.verdicts(run)]
+    return table(["", "asked", "measured", ""], rows)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown, padded so that it reads in a terminal too; all but the first column of words to the right."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(head))]
+
+    def text(line: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+
+    rule = "| " + " | ".join("-" * width for width in widths) + " |"
+    return "\n".join([text(lines[0]), rule, *(text(line) for line in lines[1:])]) + "\n"

@@ -1,0 +1,108 @@
+"""What was asked of modelroll's speed and memory, beside what a run measured: held, not held, or not measured."""
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks import ratios, results, subjects
+
+BARE = "bare uvicorn"
+COMPILED = "modelroll compiled"
+UNCOMPILED = "modelroll uncompiled"
+CACHED = "modelroll cached"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One thing that was asked.
+
+    Attributes:
+        what: In words.
+        asked: The bound, in words.
+        measured: What the run says, in words; None when it does not.
+        held: Whether it is within the bound; None when not measured.
+    """
+
+    what: str
+    asked: str
+    measured: str | None
+    held: bool | None
+
+
+def verdicts(run: results.Run) -> list[Verdict]:
+    """All that was asked, in order."""
+    return [*_throughput(run), *_latency(run), *_starts(run), *_reloads(run)]
+
+
+def _throughput(run: results.Run) -> Iterator[Verdict]:
+    for model in ("logistic", "forest"):
+        yield _share(run, f"{model}, compiled, 64 connections, against bare uvicorn", COMPILED, model, 0.8)
+    yield from _peers(run)
+    yield _share(run, "logistic, uncompiled, 64 connections, against bare uvicorn", UNCOMPILED, "logistic", 0.5)
+    yield _share(run, "churn, compiled, 64 connections, against bare uvicorn", COMPILED, "churn", 0.5)
+    yield _share(run, "cache hit (logistic), 64 connections, against bare uvicorn", CACHED, "logistic", 0.85)
+
+
+def _share(run: results.Run, what: str, subject: str, model: str, least: float) -> Verdict:
+    found = ratios.compared(run, ratios.rate, subject, BARE, model, 64)
+    if found is None:
+        return Verdict(what, f"≥ {least:.0%}", None, None)
+    return Verdict(what, f"≥ {least:.0%}", f"{found:.0%}", found >= least)
+
+
+def _peers(run: results.Run) -> Iterator[Verdict]:
+    """Against the fastest of the others; for the forest also against the fastest of those that failed requests."""
+    for model, least in (("logistic", 18), ("forest", 100)):
+        clean = [name for name in subjects.PEERS if not ratios.errors(run, name, model, 64)]
+        what = f"{model}, compiled, 64 connections, against the best peer without errors"
+        yield _times(run, what, clean, model, least)
+    failing = [name for name in subjects.PEERS if ratios.errors(run, name, "forest", 64)]
+    what = "forest, compiled, 64 connections, against the fastest peer with errors"
+    yield _times(run, what, failing, "forest", 30)
+
+
+def _times(run: results.Run, what: str, names: list[str], model: str, least: int) -> Verdict:
+    best = ratios.fastest(run, names, model, 64)
+    found = best and ratios.compared(run, ratios.rate, COMPILED, best[0], model, 64)
+    if best is None or found is None:
+        return Verdict(what, f"≥ {least}×", None, None)
+    return Verdict(what, f"≥ {least}×", f"{found:.1f}× ({best[0]})", found >= least)
+
+
+def _latency(run: results.Run) -> Iterator[Verdict]:
+    for model in ("logistic", "forest", "churn"):
+        what = f"p99, {model}, compiled, 64 connections, against bare uvicorn's"
+        found = ratios.compared(run, ratios.p99, COMPILED, BARE, model, 64)
+        text = None if found is None else f"{found:.2f}×"
+        yield Verdict(what, "≤ 1.5×", text, None if found is None else found <= 1.5)
+    for model in ("logistic", "forest", "churn"):
+        what = f"p50, {model}, compiled, 1 connection, above bare uvicorn's"
+        found = ratios.compared(run, ratios.p50, COMPILED, BARE, model, 1, minus=True)
+        text = None if found is None else f"{found:.2f} ms"
+        yield Verdict(what, "≤ 0.3 ms", text, None if found is None else found <= 0.3)
+
+
+def _starts(run: results.Run) -> Iterator[Verdict]:
+    starts = [one for one in run.starts if one.subject == COMPILED]
+    for what, asked, values, most, unit in (
+        ("process start to ready, compiled", "≤ 1.5 s", [one.ready_seconds for one in starts], 1.5, "s"),
+        ("resident memory when ready, compiled", "≤ 130 MB", [one.ready_mib * 1.048576 for one in starts], 130, "MB"),
+    ):
+        if not values:
+            yield Verdict(what, asked, None, None)
+            continue
+        found = statistics.median(values)
+        yield Verdict(what, asked, f"{found:.2f} {unit}" if unit == "s" else f"{found:.0f} {unit}", found <= most)
+
+
+def _reloads(run: results.Run) -> Iterator[Verdict]:
+    growth, slower = "500 reloads under load: growth of resident memory", "500 reloads under load: p99 during to before"
+    found = next((one for one in run.reloads if one.count >= 500), None)
+    if found is None:
+        yield Verdict(growth, "< 5 MB", None, None)
+        yield Verdict(slower, "≤ 2×", None, None)
+        return
+    more = (statistics.median(found.after_mib) - statistics.median(found.before_mib)) * 1.048576
+    yield Verdict(growth, "< 5 MB", f"{more:.1f} MB", more < 5)
+    times = found.during_ms.p99 / found.before_ms.p99
+    yield Verdict(slower, "≤ 2×", f"{times:.2f}×, {found.failed} failed", times <= 2 and found.failed == 0)
