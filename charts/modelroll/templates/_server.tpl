@@ -25,6 +25,10 @@
   value: {{ .Values.load }}
 - name: EXTRA_FIELDS
   value: {{ .Values.extraFields }}
+- name: MAX_BATCH_SIZE
+  value: {{ .Values.batching.maxSize | quote }}
+- name: MAX_BATCH_DELAY_MS
+  value: {{ .Values.batching.maxDelayMs | quote }}
 - name: HOST
   value: 0.0.0.0
 - name: PORT

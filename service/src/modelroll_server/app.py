@@ -19,6 +19,7 @@ import uvloop
 
 from modelroll_server import errors
 from modelroll_server.artifact.policy import Policy
+from modelroll_server.batching.batcher import Limits
 from modelroll_server.http.asgi import Application, Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
@@ -92,7 +93,8 @@ class App:
         )
         self._source = _source(settings)
         self._watcher = Watcher(self._source, self._registry, loader.load, Marker(settings.state_dir))
-        self._inference = Inference(self._registry, metrics, threads=cpu.usable())
+        limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
+        self._inference = Inference(self._registry, metrics, threads=cpu.usable(), limits=limits)
         pod = (settings.pod_name, settings.pod_uid)
         self._inference_app = InferenceApp(
             self._registry, self._inference, metrics, self._lifecycle, log_requests=settings.log_requests

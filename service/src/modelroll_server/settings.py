@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+MAX_BATCH_SIZE = 1_024
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names the variable and says what it may be."""
@@ -36,6 +38,10 @@ class Settings:
     """When `model_path` is loaded: before the server is ready, or on the first request."""
     extra_fields: Literal["refuse", "ignore"] = "refuse"
     """What happens to a field that the model has no input for."""
+    max_batch_size: int = 32
+    """Rows computed together, to begin with; a model that answers more of them in little time is given more."""
+    max_batch_delay_ms: float = 0.0
+    """Milliseconds that a row may wait for others; 0: what is there is computed."""
     host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside
     port: int = 8000
     management_port: int = 8081
@@ -101,6 +107,22 @@ def _seconds(name: str, text: str) -> float:
     return seconds
 
 
+def _rows(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_BATCH_SIZE):
+        raise SettingsError(f"{name} is {text!r}, and may be a number of rows from 1 to {MAX_BATCH_SIZE}")
+    return int(text)
+
+
+def _milliseconds(name: str, text: str) -> float:
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = -1.0
+    if not 0 <= milliseconds <= 1000:
+        raise SettingsError(f"{name} is {text!r}, and may be a number of milliseconds from 0 to 1000")
+    return milliseconds
+
+
 def _digest(name: str, text: str) -> str:
     algorithm, _, digits = text.partition(":")
     if algorithm != "sha256" or len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
@@ -124,6 +146,8 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "artifact_policy": _choice("digest", "any"),
     "load": _choice("preload", "lazy"),
     "extra_fields": _choice("refuse", "ignore"),
+    "max_batch_size": _rows,
+    "max_batch_delay_ms": _milliseconds,
     "host": _text,
     "port": _port,
     "management_port": _port,

@@ -121,7 +121,7 @@ async def test_who_arrives_while_a_batch_is_computed_is_the_next(alone: Desk) ->
 
 
 async def test_a_batch_waits_for_more_only_when_told_to(alone: Desk) -> None:
-    batcher = alone.batcher(limits=Limits(max_delay=0.05))
+    batcher = alone.batcher(limits=Limits(delay=0.05))
     first = batcher.submit(rows(1), 1, soon())
     await asyncio.sleep(0.01)
     await asyncio.gather(first, batcher.submit(rows(2), 1, soon()))

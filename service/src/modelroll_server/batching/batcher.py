@@ -33,11 +33,11 @@ class Limits:
 
     Attributes:
         rows: Of a batch, to begin with: a model that answers more of them in little time is given more.
-        max_delay: Seconds that the first row of a batch may wait for more.
+        delay: Seconds that the first row of a batch may wait for more.
     """
 
     rows: int = 32
-    max_delay: float = 0.0
+    delay: float = 0.0
 
 
 class Batcher:
@@ -91,7 +91,7 @@ class Batcher:
             self._expires = deadline
             loop.call_later(deadline - now, self._expire)
         if self._flush_at is None:
-            delay = self._limits.max_delay
+            delay = self._limits.delay
             self._flush_at = loop.call_later(delay, self._flush) if delay else loop.call_soon(self._flush)
         return request.future
 

@@ -23,6 +23,8 @@ from modelroll_server.telemetry import cpu, logs
 @click.option("--artifact-policy", metavar="digest|any", help="Whether a pickle needs a digest.")
 @click.option("--load", metavar="preload|lazy", help="Load before being ready, or on the first request.")
 @click.option("--extra-fields", metavar="refuse|ignore", help="What happens to fields that the model does not know.")
+@click.option("--max-batch-size", metavar="ROWS", help="Rows computed together, to begin with (32).")
+@click.option("--max-batch-delay-ms", metavar="MS", help="How long a row may wait for others (0).")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", metavar="PORT", help="Port of predictions (8000).")
 @click.option("--management-port", metavar="PORT", help="Port of probes, status and metrics (8081).")

@@ -6,6 +6,7 @@ Runs in a thread of its own. Knows neither revisions nor what is live.
 import contextlib
 import ctypes
 import datetime as dt
+import gc
 import time
 from pathlib import Path
 from typing import Literal
@@ -104,3 +105,11 @@ def return_memory() -> None:
     """Give freed pages back to the system: the C library keeps them otherwise, and reloads would look like a leak."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def exempt_from_collection() -> None:
+    """Tell Python's garbage collector to leave alone what is there: a start leaves much that stays for ever.
+
+    It would be looked through again and again, while requests wait.
+    """
+    gc.freeze()

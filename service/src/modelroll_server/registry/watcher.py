@@ -111,6 +111,7 @@ class Watcher:
         latest = await self._source.read()
         if want.asks_the_same(targets.base(latest)):
             self._registry.swap(version, want)
+            loaders.exempt_from_collection()
         else:
             self._registry.abandon()  # the next step reads again and loads what is wanted now
 
