@@ -25,6 +25,7 @@ class Server:
     registry: Registry
     lifecycle: Lifecycle
     metrics: Metrics
+    app: InferenceApp
     inference: httpx.AsyncClient
     management: httpx.AsyncClient
 
@@ -46,7 +47,7 @@ async def serving() -> AsyncIterator[Server]:
         return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://server")  # type: ignore[arg-type]
 
     async with client(app) as inference_client, client(management) as management_client:
-        found = Server(registry, lifecycle, metrics, inference_client, management_client)
+        found = Server(registry, lifecycle, metrics, app, inference_client, management_client)
         found.swap("1.0.0")
         yield found
     inference.close()

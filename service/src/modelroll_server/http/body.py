@@ -9,8 +9,6 @@ import contextlib
 import dataclasses
 import time
 import zlib
-from collections.abc import Generator
-from typing import Any
 
 from modelroll_server import errors
 from modelroll_server.http.asgi import Heads, Message, Receive
@@ -51,34 +49,18 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
         errors.InvalidRequest: not the gzip it says it is; or it did not arrive in time.
         Disconnected: the client went away.
     """
-    begun = begin(receive)
-    return (
-        finish(heads, begun, limit) if isinstance(begun, bytes) else await go_on(heads, begun, receive, memory, limit)
-    )
-
-
-Begun = tuple[Generator[Any, Any, Message], Any] | Message
-"""A first `receive` that waits, with what it waits for; or its message, which more follow."""
-
-
-def begin(receive: Receive) -> bytes | Begun:
-    """The whole body, if it is there already, as it most often is: that needs no timer and no task switch.
-
-    Raises:
-        Disconnected: the client went away.
-    """
-    receiving = receive().__await__()
     try:
-        waits_for = next(receiving)
-    except StopIteration as stop:
-        message: Message = stop.value
-        data, more = _piece(message)
-        return message if more else data
-    return receiving, waits_for
+        async with asyncio.timeout(READ_SECONDS):
+            data, more = _piece(await receive())
+        if more:
+            data = await _rest(data, receive, memory, limit)
+    except TimeoutError as error:
+        raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
+    return checked(heads, data, limit)
 
 
-def finish(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
-    """A body that is there whole, checked and inflated; errors as for `read`."""
+def checked(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
+    """A whole body, its type checked, inflated; errors as for `read`."""
     if len(data) > limit:
         raise _too_large(limit)
     content_type = heads.get(b"content-type")
@@ -86,35 +68,6 @@ def finish(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
         _check_content_type(content_type.decode("latin-1"))
     encoding = heads.get(b"content-encoding")
     return data if encoding is None else _decoded(data, encoding.decode("latin-1").strip().lower(), limit)
-
-
-async def go_on(heads: Heads, begun: Begun, receive: Receive, memory: Memory, limit: int = LIMIT) -> bytes:
-    """The rest of a body that `begin` did not find whole; errors as for `read`."""
-    try:
-        if isinstance(begun, tuple):
-            async with asyncio.timeout(READ_SECONDS):
-                begun = await _Resumed(*begun)
-        data, more = _piece(begun)
-        if more:
-            data = await _rest(data, receive, memory, limit)
-    except TimeoutError as error:
-        raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
-    return finish(heads, data, limit)
-
-
-class _Resumed:
-    """An awaitable that was begun by hand, and is to be seen through."""
-
-    def __init__(self, begun: Generator[Any, Any, Message], waits_for: Any) -> None:
-        self._begun = begun
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, Message]:
-        try:
-            yield self._waits_for
-        except BaseException as error:  # noqa: BLE001 - handed on to whom it is meant for
-            yield self._begun.throw(error)
-        return (yield from self._begun)
 
 
 async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int) -> bytes:

@@ -15,7 +15,7 @@ import structlog
 
 from modelroll_server import errors
 from modelroll_server.batching.batch import Rows
-from modelroll_server.http import asgi, body, encoding, problems
+from modelroll_server.http import asgi, body, encoding, problems, wire
 from modelroll_server.http.asgi import JSON, Header, Heads, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
 from modelroll_server.inference import Inference
@@ -84,7 +84,8 @@ class InferenceApp:
         headers.append((b"x-request-id", exchange.request_id))
         if exchange.version is not None:
             headers += _identity(exchange.version.number, exchange.version.digest)
-        await asgi.send(response, scope, send, self._lifecycle)
+        if not wire.write(response, send, close=self._lifecycle.draining):
+            await asgi.send(response, scope, send, self._lifecycle)
         if self._log_requests:
             self._log(exchange, response)
 
@@ -120,11 +121,8 @@ class InferenceApp:
         metrics.in_flight += 1
         size = 0
         try:
-            begun = body.begin(exchange.receive)
-            if isinstance(begun, bytes):
-                data = body.finish(heads, begun)
-            else:
-                data = await body.go_on(heads, begun, exchange.receive, memory)
+            whole = wire.read(exchange.receive)
+            data = await body.read(heads, exchange.receive, memory) if whole is None else body.checked(heads, whole)
             size = len(data)
             memory.bytes += size
             deadline = body.deadline(heads)
