@@ -38,7 +38,6 @@ KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they clos
 BACKLOG = 2048
 LEFT_EVERY = 0.1  # seconds between two looks at whether all clients have left
 ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
-QUEUE_TAKEN_WITHIN = 5.0  # seconds after which a queue that never empties is closed all the same
 
 _log = structlog.get_logger(__name__)
 
@@ -55,13 +54,13 @@ class _Listener(uvicorn.Server):
         """Leave the signals to `App`: uvicorn would close idle connections at once."""
         yield
 
-    async def stop_accepting(self) -> None:
+    async def stop_accepting(self, within: float) -> None:
         """Take what the kernel has queued, then refuse new connections; those that are open stay.
 
         Closing resets whoever is still in the queue, and the loop takes one connection a turn: a process that got no
-        time for a while may have a long one.
+        time for a while may have a long one. One that has not emptied `within` so many seconds is closed all the same.
         """
-        deadline = time.monotonic() + QUEUE_TAKEN_WITHIN
+        deadline = time.monotonic() + within
         while self._queued() and time.monotonic() < deadline:  # noqa: ASYNC110 - each turn of the loop takes one
             await asyncio.sleep(0)
         for server in self.servers:
@@ -147,7 +146,7 @@ class App:
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
             await self._pause(ON_THE_WIRE)
-        await inference.stop_accepting()
+        await inference.stop_accepting(self._settings.shutdown_timeout / 2)
         if self._settings.drain_delay:
             await self._until_left(inference)
         inference.should_exit = True

@@ -116,8 +116,8 @@ def test_who_connects_while_the_process_gets_no_time_is_not_reset_by_the_end_of_
         server.wait_for_status(lambda status: status["state"] == "draining")
         server.process.send_signal(signal.SIGSTOP)  # from here on the kernel alone takes connections
         waiting = [
-            connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
-            for _ in range(400)
+            connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+            for _ in range(300)
         ]
         for connection in waiting:
             connection.sendall(request % (len(body), body))
@@ -125,7 +125,7 @@ def test_who_connects_while_the_process_gets_no_time_is_not_reset_by_the_end_of_
         server.process.send_signal(signal.SIGCONT)
         assert [connection.recv(12) for connection in waiting] == [b"HTTP/1.1 200"] * len(waiting)
         connections.close()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(60) == 0
 
 
 def test_a_lazy_server_that_is_leaving_still_loads_for_who_asks(
