@@ -8,11 +8,26 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine, peers, places, results, rounds, starts, subjects, tables, training, wrk
+from benchmarks import (
+    machine,
+    models,
+    page,
+    peers,
+    places,
+    profile,
+    reloads,
+    results,
+    rounds,
+    starts,
+    subjects,
+    tables,
+    training,
+    wrk,
+)
 
-SECONDS = 3
-WHOLE = rounds.Plan(dict.fromkeys((1, 16, 64, 256), SECONDS), rounds=3)
-QUICK = rounds.Plan({64: 2, 1: 1}, rounds=3)
+SECONDS = 4
+WHOLE = rounds.Plan({1: 2, 16: 3, 64: SECONDS, 256: SECONDS}, rounds=3)
+QUICK = rounds.Plan({1: 1, 64: 2}, rounds=3)
 QUICK_MODELS = ("logistic", "forest", "churn")
 
 
@@ -37,7 +52,7 @@ def setup(names: tuple[str, ...]) -> None:
 @click.option("--model", "names", multiple=True, type=click.Choice(training.NAMES), help="Only these models.")
 @click.option("--connections", multiple=True, type=int, help="Only these numbers of connections.")
 @click.option("--rounds", "times", type=int, help="Turns of each subject.")
-@click.option("--starts/--no-starts", "with_starts", default=True, help="Measure starts too.")
+@click.option("--load-only", is_flag=True, help="Measure neither starts nor reloads.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file of results.")
 def run(
     *,
@@ -46,13 +61,11 @@ def run(
     names: tuple[str, ...],
     connections: tuple[int, ...],
     times: int | None,
-    with_starts: bool,
+    load_only: bool,
     out: Path | None,
 ) -> None:
     """Measure, write the results, print the tables."""
-    wrk.check()
-    _, core = machine.cores()
-    os.sched_setaffinity(0, {core})
+    _confine()
     usual = QUICK if quick else WHOLE
     wanted = {number: usual.seconds.get(number, SECONDS) for number in connections or usual.seconds}
     plan = rounds.Plan(wanted, times or usual.rounds)
@@ -60,13 +73,23 @@ def run(
     found = _new_run(plan, compared)
     file = out or _place(found, quick=quick)
     rounds.measure(found, names or (QUICK_MODELS if quick else training.NAMES), compared, plan)
-    if with_starts:
+    if not load_only:
         for name in ("logistic",) if quick else ("logistic", "forest", "churn"):
             starting = [one for one in subjects.STRATEGIES if not quick or one.name == "modelroll compiled"]
             starts.measure(found, name, starting, 3 if quick else 5)
     results.write(found, file)
+    if not (load_only or quick):
+        reloads.measure(found, "churn")
+        results.write(found, file)
     _print(found)
     print(f"\n{file}")
+
+
+def _confine() -> None:
+    """Stay off the server's core, with all that this process does itself."""
+    wrk.check()
+    _, core = machine.cores()
+    os.sched_setaffinity(0, {core})
 
 
 def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
@@ -97,6 +120,8 @@ def _print(found: results.Run) -> None:
         print(f"\n{model}: good answers a second by connections\n\n{tables.throughput(found, model)}")
     if found.starts:
         print(f"\nstarts\n\n{tables.starts(found)}")
+    if found.reloads:
+        print(f"\nreloads under load\n\n{tables.reloads(found)}")
     print(f"\nasked and measured\n\n{tables.verdicts(found)}")
 
 
@@ -105,6 +130,41 @@ def _print(found: results.Run) -> None:
 def show(file: Path) -> None:
     """Print the tables of a file of results."""
     _print(results.read(file))
+
+
+@main.command("page")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def write_page(file: Path) -> None:
+    """Put the tables and plots of a file of results into docs/performance.md."""
+    page.write(results.read(file), str(file.resolve().relative_to(places.ROOT)))
+
+
+@main.command("reloads")
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(training.NAMES))
+@click.option("--count", default=reloads.COUNT, show_default=True, type=int)
+def measure_reloads(name: str, count: int) -> None:
+    """Swap versions under load, and print what callers and memory saw."""
+    _confine()
+    found = _new_run(WHOLE, [])
+    reloads.measure(found, name, count)
+    print(f"\n{tables.reloads(found)}")
+
+
+@main.command("profile")
+@click.option("--model", "name", default="logistic", show_default=True, type=click.Choice(training.NAMES))
+@click.option("--subject", "patterns", multiple=True, help="Only subjects of that name; * stands for anything.")
+@click.option("--connections", default=64, show_default=True, type=int)
+def print_profile(name: str, patterns: tuple[str, ...], connections: int) -> None:
+    """Print where the processor time of one request goes, for the bare server and for modelroll."""
+    _confine()
+    model = models.open_model(name)
+    for subject in subjects.ALL:
+        if not _is_wanted(subject.name, patterns or ("bare uvicorn", "modelroll*")):
+            continue
+        if reason := subject.absent(model):
+            print(f"{subject.name}: {reason}\n")
+            continue
+        print(tables.profile(f"{subject.name}, {name}", profile.measure(subject, model, connections)), flush=True)
 
 
 @main.command()

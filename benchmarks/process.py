@@ -16,7 +16,10 @@ from benchmarks import machine
 
 START_SECONDS = 120.0
 END_SECONDS = 20.0
+IDLE_SECONDS = 20.0
 _LOOK_SECONDS = 0.003
+_IDLE_LOOK_SECONDS = 0.1
+_IDLE_SHARE = 0.3
 
 
 class DidNotStart(Exception):
@@ -96,6 +99,16 @@ class ServerProcess:
     def cpu_seconds(self) -> float:
         """Processor time that it and its children have used so far."""
         return sum(one.cpu_times().user + one.cpu_times().system for one in self._tree())
+
+    def wait_until_idle(self) -> None:
+        """Let it work off what clients that are gone have left queued: the next load must not wait behind it."""
+        end = time.monotonic() + IDLE_SECONDS
+        used = self.cpu_seconds()
+        while time.monotonic() < end:
+            time.sleep(_IDLE_LOOK_SECONDS)
+            before, used = used, self.cpu_seconds()
+            if used - before < _IDLE_SHARE * _IDLE_LOOK_SECONDS:
+                return
 
     def freeze(self) -> None:
         """Take all time from it: one that waits must not disturb one that is measured."""

@@ -14,8 +14,6 @@ from pathlib import Path
 from benchmarks import models, process, results, subjects, wrk
 from benchmarks.subjects import base
 
-WARM_UP_SECONDS = 1.0
-WARM_UP_CONNECTIONS = 16
 CHECKED_AT_ONCE = 16
 
 
@@ -76,12 +74,11 @@ def _start_all(
 
 
 def _start(subject: subjects.Subject, model: models.Model, scratch: Path, up: contextlib.ExitStack) -> Running:
-    """Start it, see that its answers are scikit-learn's, warm it up, and stop it until its turn."""
+    """Start it, see that its answers are scikit-learn's, which warms it up, and stop it until its turn."""
     with contextlib.ExitStack() as unless_right:
         server, port = started(subject, model, scratch, unless_right)
         seconds = server.wait_until_ready()
         verify(subject, port, model)
-        subject.load(port, model, WARM_UP_CONNECTIONS, WARM_UP_SECONDS, scratch)
         server.freeze()
         up.push(unless_right.pop_all())
     print(
@@ -127,6 +124,7 @@ def _sample(one: Running, model: models.Model, number: int, connections: int, se
     try:
         load = one.subject.load(one.port, model, connections, seconds, one.scratch)
         used = one.server.cpu_seconds() - used
+        one.server.wait_until_idle()
     finally:
         one.server.freeze()
     print(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks import ratios, results, targets
+from benchmarks.profile import Profile
 
 
 def throughput(run: results.Run, model: str) -> str:
@@ -75,3 +76,35 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     rule = "| " + " | ".join("-" * width for width in widths) + " |"
     return "\n".join([text(lines[0]), rule, *(text(line) for line in lines[1:])]) + "\n"
+
+
+def reloads(run: results.Run) -> str:
+    """Memory and latency before and after many swaps."""
+    head = ["model", "reloads", "in, s", "p99 before, ms", "p99 during, ms", "failed", "MiB before", "MiB after"]
+    rows = [
+        [
+            one.model,
+            str(one.count),
+            f"{one.seconds:.0f}",
+            f"{one.before_ms.p99:.1f}",
+            f"{one.during_ms.p99:.1f}",
+            str(one.failed),
+            f"{ratios.middle(one.before_mib):.1f}",
+            f"{ratios.middle(one.after_mib):.1f}",
+        ]
+        for one in run.reloads
+    ]
+    return table(head, rows)
+
+
+def profile(name: str, found: Profile, rows: int = 20) -> str:
+    """Where the processor time of one request goes, in µs."""
+    lines = [[place, f"{share:.1%}", f"{share * found.cpu_micros:.1f}"] for place, share in found.functions.items()]
+    files = [[place, f"{share:.1%}", f"{share * found.cpu_micros:.1f}"] for place, share in found.places.items()]
+    waits = [[phase, f"{micros:.1f}"] for phase, micros in found.phases.items()]
+    head = (
+        f"{name}: {found.load.rate:,.0f}/s, p99 {found.load.latency_ms.p99:.1f} ms, "
+        f"{found.cpu_micros:.1f} µs of processor time a request\n"
+    )
+    parts = [head, table(["file", "share", "µs"], files[:rows]), table(["function", "share", "µs"], lines[:rows])]
+    return "\n".join([*parts, table(["phase, by its own count", "µs a request"], waits)] if waits else parts)

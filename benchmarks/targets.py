@@ -54,8 +54,10 @@ def _peers(run: results.Run) -> Iterator[Verdict]:
     """Against the fastest of the others; for the forest also against the fastest of those that failed requests."""
     for model, least in (("logistic", 18), ("forest", 100)):
         clean = [name for name in subjects.PEERS if not ratios.errors(run, name, model, 64)]
+        usual = [name for name in clean if name not in subjects.TUNED]
         what = f"{model}, compiled, 64 connections, against the best peer without errors"
-        yield _times(run, what, clean, model, least)
+        yield _times(run, f"{what}, as it comes", usual, model, least)
+        yield _times(run, f"{what}, tuned", [name for name in clean if name in subjects.TUNED], model, least)
     failing = [name for name in subjects.PEERS if ratios.errors(run, name, "forest", 64)]
     what = "forest, compiled, 64 connections, against the fastest peer with errors"
     yield _times(run, what, failing, "forest", 30)

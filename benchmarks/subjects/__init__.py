@@ -1,19 +1,29 @@
 """Everything that is compared, in the order of the tables."""
 
-from benchmarks.subjects import bare, ours, tutorial
+from benchmarks.subjects import bare, others, ours, tutorial
 from benchmarks.subjects.base import Subject
 
-__all__ = ["ALL", "PEERS", "QUICK", "STRATEGIES", "Subject"]
+__all__ = ["ALL", "PEERS", "QUICK", "STRATEGIES", "TUNED", "Subject"]
 
 ALL: tuple[Subject, ...] = (
     bare.BareUvicorn(),
     ours.Compiled(),
     ours.Modelroll(),
     tutorial.Tutorial(),
+    others.KServeV1(),
+    others.KServeV2(),
+    others.MLServer(),
+    others.MLServerBatching(),
+    others.BentoML(),
+    others.LitServe(),
+    others.MLflow(),
+    others.RayServe(),
 )
 QUICK = ("bare uvicorn", "modelroll compiled", "modelroll uncompiled", "tutorial FastAPI")
 PEERS = tuple(one.name for one in ALL if one.peer is not None or isinstance(one, tutorial.Tutorial))
 """Whom modelroll is compared with: everybody who computes."""
+TUNED = frozenset(one.name for one in ALL if one.tuned)
+"""Those of them that are set up otherwise than they come."""
 STRATEGIES: tuple[Subject, ...] = (
     tutorial.TutorialPerRequest(),
     tutorial.Tutorial(),

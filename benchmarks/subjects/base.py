@@ -52,6 +52,9 @@ class Subject(abc.ABC):
     peer: ClassVar[str | None] = None
     """The name of its environment in peers.toml; None: the project's own."""
 
+    tuned: ClassVar[bool] = False
+    """Whether it is set up otherwise than it comes, and there is another of it that is not."""
+
     def absent(self, _model: models.Model) -> str | None:
         """Why it does not serve the model, if it does not."""
         return None if self.peer is None else peers.absent(self.peer)

@@ -1,5 +1,7 @@
 """modelroll, as it is run: a packed artifact, `modelroll serve`, every default."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +56,38 @@ class Lazy(Modelroll):
     name = "modelroll uncompiled, lazy"
     says = "ready at once, loads for the first request"
     flags = ("--load", "lazy")
+
+
+class Following(Modelroll):
+    """A server that follows the files of a target directory, as a pod does: see `reloads`."""
+
+    name = "modelroll, reloading"
+    says = "compiled where there is a compiled model; two versions of it under one mount, `move` says which is live"
+    versions = (models.VERSION, "1.0.1")
+
+    def artifact(self, model: models.Model) -> Path | None:
+        """The artifact that is served."""
+        return model.compiled or model.uncompiled
+
+    def command(self, model: models.Model, ports: process.Ports, scratch: Path) -> process.Command:
+        """Lay out the mount under `scratch`: <model>/<version>, targets."""
+        artifact = self.artifact(model)
+        assert artifact is not None
+        for version in self.versions:
+            place = scratch / model.name / version
+            shutil.copytree(artifact, place)
+            manifest = json.loads((place / "modelroll.json").read_text())
+            (place / "modelroll.json").write_text(json.dumps({**manifest, "version": version}))
+        (scratch / "targets").mkdir()
+        environment = self.environment(
+            MODEL_ROOT=str(scratch),
+            MODEL_PATH=f"{model.name}/{self.versions[0]}",
+            TARGET_DIR=str(scratch / "targets"),
+            ARTIFACT_POLICY="any",
+            HOST="127.0.0.1",
+            PORT=str(ports.main),
+            MANAGEMENT_PORT=str(ports.management),
+        )
+        return process.Command(
+            [self.python, "-m", "modelroll_server", "serve"], ports.management, "/readyz", environment
+        )

@@ -1,0 +1,143 @@
+"""Swapping versions under load: does memory come back, and what do callers notice.
+
+Two versions of one model take turns, each as soon as the one before is live, while clients ask as fast as the answers
+come. The first reloads are a warm-up: from then on, memory is to stay where it is.
+"""
+
+import contextlib
+import http.client
+import json
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from benchmarks import models, process, results, rounds
+from benchmarks.subjects import ours
+
+COUNT = 500
+WARM_UP = 20
+CONNECTIONS = 16
+WINDOW_SECONDS = 5
+WINDOWS_BEFORE = 4
+SETTLED = 10
+"""Sizes at either end that a median is taken of."""
+_GIVE_UP_SECONDS = 60.0
+
+
+class NotLive(Exception):
+    """A version did not go live in time; the message has the status."""
+
+
+def measure(run: results.Run, name: str, count: int = COUNT) -> None:
+    """Add the reloads of that model to the run."""
+    model = models.open_model(name)
+    subject = ours.Following()
+    with contextlib.ExitStack() as up, tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        server, port = rounds.started(subject, model, scratch, up)
+        server.wait_until_ready()
+        rounds.verify(subject, port, model)
+        mover = Mover(server, scratch / "targets", model.name, subject.versions)
+        mover.move(WARM_UP)
+        before = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch) for _ in range(WINDOWS_BEFORE)]
+        sizes = len(mover.sizes)
+        began = time.monotonic()
+        mover.start(count)
+        during = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch)]
+        while mover.is_moving():
+            during.append(subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch))
+        seconds = time.monotonic() - began
+        mover.finish()
+        rounds.verify(subject, port, model)
+    run.reloads.append(
+        results.Reloads(
+            model=name,
+            count=len(mover.sizes) - sizes,
+            failed=sum(load.errors.total for load in during),
+            before_ms=_middle(before),
+            during_ms=_middle(during),
+            before_mib=mover.sizes[sizes - SETTLED : sizes],
+            after_mib=mover.sizes[-SETTLED:],
+            seconds=round(seconds, 1),
+        )
+    )
+
+
+def _middle(loads: list[results.Load]) -> results.Latency:
+    """The median of the windows, for each figure."""
+    found = [load.latency_ms for load in loads]
+    return results.Latency(
+        *(statistics.median(getattr(one, field) for one in found) for field in ("p50", "p90", "p99", "max"))
+    )
+
+
+class Mover:
+    """Writes `move` and waits until it is live, again and again; keeps the resident memory after each."""
+
+    def __init__(self, server: process.ServerProcess, targets: Path, model: str, versions: tuple[str, str]) -> None:
+        self._server = server
+        self._targets = targets
+        self._model = model
+        self._versions = versions
+        self._revision = 0
+        self._thread: threading.Thread | None = None
+        self._failure: NotLive | None = None
+        self.sizes: list[float] = []
+
+    def move(self, count: int) -> None:
+        """That many times.
+
+        Raises:
+            NotLive: One did not go live.
+        """
+        for _ in range(count):
+            self._revision += 1
+            version = self._versions[self._revision % 2]
+            told = {"path": f"{self._model}/{version}", "version": version, "revision": self._revision}
+            temporary = self._targets / ".new"
+            temporary.write_text(json.dumps(told))
+            temporary.replace(self._targets / "move")
+            self._wait_until_live(self._revision)
+            self.sizes.append(self._server.resident_mib())
+
+    def _wait_until_live(self, revision: int) -> None:
+        end = time.monotonic() + _GIVE_UP_SECONDS
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.command.ready_port, timeout=30)
+        with contextlib.closing(connection):
+            while True:
+                connection.request("GET", "/status")
+                status = json.loads(connection.getresponse().read())
+                if status["live"] and status["live"]["revision"] == revision:
+                    return
+                if status["failure"] or time.monotonic() > end:
+                    raise NotLive(f"revision {revision}: {status}")
+                time.sleep(0.02)
+
+    def start(self, count: int) -> None:
+        """The same in a thread of its own."""
+
+        def run() -> None:
+            try:
+                self.move(count)
+            except NotLive as failure:
+                self._failure = failure
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def is_moving(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def finish(self) -> None:
+        """Wait for the thread.
+
+        Raises:
+            NotLive: One did not go live.
+        """
+        if self._thread is not None:
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
