@@ -75,7 +75,7 @@ def measure(subject: subjects.Subject, model: models.Model, connections: int) ->
 def _record(pid: int, file: Path) -> None:
     """Collapsed stacks of everything that is not idle."""
     command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), "--output", str(file)]
-    command += ["--format", "raw", "--duration", str(SECONDS), "--rate", str(_SAMPLES_A_SECOND), "--nonblocking"]
+    command += ["--format", "raw", "--duration", str(SECONDS), "--rate", str(_SAMPLES_A_SECOND)]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     if not file.exists():
         raise RuntimeError(f"py-spy could not look (it needs the right to trace processes):\n{said.stderr}")
