@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks import (
+    ghz,
     machine,
     models,
     page,
@@ -44,6 +46,8 @@ def setup(names: tuple[str, ...]) -> None:
     places.cache().mkdir(parents=True, exist_ok=True)
     for name in names or peers.requirements():
         peers.set_up(name)
+    if reason := ghz.set_up():
+        print(f"ghz: {reason}")
 
 
 @main.command()
@@ -175,6 +179,7 @@ def targets(file: Path) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server outlives it, stopped and unseen
     try:
         main()
     except (wrk.Missing, machine.TooFewCores) as missing:

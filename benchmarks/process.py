@@ -40,7 +40,8 @@ class Command:
 
     words: Sequence[str]
     ready_port: int
-    ready_path: str
+    ready_path: str | None
+    """None: ready is who takes a connection."""
     environment: Mapping[str, str]
 
 
@@ -81,6 +82,10 @@ class ServerProcess:
         raise DidNotStart(f"{' '.join(self.command.words)}\n{self._log.read_text(errors='replace')[-2000:]}")
 
     def _says_ready(self) -> bool:
+        if self.command.ready_path is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.command.ready_port), 5):
+                return True
+            return False
         connection = http.client.HTTPConnection("127.0.0.1", self.command.ready_port, timeout=5)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", self.command.ready_path)

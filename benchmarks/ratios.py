@@ -18,6 +18,11 @@ def rate_of_cpu(sample: results.Sample) -> float:
     return sample.load.rate * sample.load.seconds / max(sample.cpu_seconds, 0.001)
 
 
+def core(sample: results.Sample) -> float:
+    """Share of its core that the server used: well below 1, and it was the load or somebody else that was too slow."""
+    return sample.cpu_seconds / sample.load.seconds
+
+
 def p50(sample: results.Sample) -> float:
     """Milliseconds."""
     return sample.load.latency_ms.p50

@@ -16,12 +16,14 @@ def throughput(run: results.Run, model: str) -> str:
         "p50 at 1, ms",
         "p99 at 64, ms",
         "errors",
+        "core used at 64",
         "of bare at 64",
         "by CPU time",
     ]
     rows = []
     for name in [subject.name for subject in run.subjects if subject.name in names]:
         rates = [ratios.median(run, ratios.rate, name, model, number) for number in connections]
+        used = ratios.median(run, ratios.core, name, model, 64)
         shares = [
             ratios.compared(run, measure, name, targets.BARE, model, 64)
             for measure in (ratios.rate, ratios.rate_of_cpu)
@@ -33,6 +35,7 @@ def throughput(run: results.Run, model: str) -> str:
                 _number(ratios.median(run, ratios.p50, name, model, 1), 2),
                 _number(ratios.median(run, ratios.p99, name, model, 64), 1),
                 str(sum(ratios.errors(run, name, model, number) for number in connections)),
+                "" if used is None else f"{used:.0%}",
                 *("" if share is None else f"{share:.1%}" for share in shares),
             ]
         )

@@ -10,6 +10,8 @@ BARE = "bare uvicorn"
 COMPILED = "modelroll compiled"
 UNCOMPILED = "modelroll uncompiled"
 CACHED = "modelroll cached"
+GRPC = "modelroll gRPC"
+BARE_GRPC = "bare grpc.aio"
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ def _throughput(run: results.Run) -> Iterator[Verdict]:
     yield _share(run, "logistic, uncompiled, 64 connections, against bare uvicorn", UNCOMPILED, "logistic", 0.5)
     yield _share(run, "churn, compiled, 64 connections, against bare uvicorn", COMPILED, "churn", 0.5)
     yield _share(run, "cache hit (logistic), 64 connections, against bare uvicorn", CACHED, "logistic", 0.85)
+    yield _share(run, "logistic, gRPC unary, 64 connections, against bare grpc.aio", GRPC, "logistic", 0.8, BARE_GRPC)
 
 
-def _share(run: results.Run, what: str, subject: str, model: str, least: float) -> Verdict:
-    found = ratios.compared(run, ratios.rate, subject, BARE, model, 64)
+def _share(run: results.Run, what: str, subject: str, model: str, least: float, other: str = BARE) -> Verdict:
+    found = ratios.compared(run, ratios.rate, subject, other, model, 64)
     if found is None:
         return Verdict(what, f"≥ {least:.0%}", None, None)
     return Verdict(what, f"≥ {least:.0%}", f"{found:.0%}", found >= least)

@@ -7,6 +7,7 @@ __all__ = ["ALL", "PEERS", "QUICK", "STRATEGIES", "TUNED", "Subject"]
 
 ALL: tuple[Subject, ...] = (
     bare.BareUvicorn(),
+    bare.BareGrpc(),
     ours.Compiled(),
     ours.Modelroll(),
     tutorial.Tutorial(),

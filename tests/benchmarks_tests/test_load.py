@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks_tests.runs as a
-from benchmarks import models, process, results, rounds, subjects, wrk
+from benchmarks import ghz, models, process, results, rounds, subjects, wrk
 from benchmarks.subjects import base, tutorial
 
 PRINTED = """Running 2s test @ http://127.0.0.1:8000
@@ -81,3 +81,28 @@ def test_a_wrong_label_is_not_timed(tmp_path: Path) -> None:
 
     with pytest.raises(base.WrongAnswer, match="0 where scikit-learn says 1"):
         rounds.verify(Wrong(), 0, model)
+
+
+REPORT = """{"count": 1000, "total": 2000000000, "average": 9, "fastest": 1, "slowest": 90000000, "rps": 500.0,
+"errorDistribution": {"rpc error": 30}, "statusCodeDistribution": {"OK": 970, "DeadlineExceeded": 10, "Internal": 20},
+"latencyDistribution": [{"percentage": 50, "latency": 2000000}, {"percentage": 90, "latency": 5000000},
+{"percentage": 99, "latency": 40000000}]}"""
+
+
+def test_calls_that_failed_are_no_answers_and_late_ones_are_counted_apart() -> None:
+    found = ghz.parse(REPORT)
+    assert (found.rate, found.errors) == (485, results.Errors(status=20, timeout=10))
+    assert found.latency_ms == results.Latency(2.0, 5.0, 40.0, 90.0)
+    with pytest.raises(wrk.Unreadable, match="no report"):
+        ghz.parse("panic: no such method")
+
+
+def test_the_bare_grpc_server_answers(tmp_path: Path) -> None:
+    model = model_of([{"carat": 0.2}], tmp_path)
+    bare = next(one for one in subjects.ALL if one.name == "bare grpc.aio")
+    with contextlib.ExitStack() as up:
+        server = process.ServerProcess(bare.command(model, ports := process.free_ports(), tmp_path), tmp_path / "log")
+        up.callback(server.end)
+        server.wait_until_ready()
+        rounds.verify(bare, ports.main, model)
+        assert bare.ask(ports.main, model, 0) == 1
