@@ -23,7 +23,7 @@ from benchmarks import (
     starts,
     subjects,
     tables,
-    training,
+    targets,
     wrk,
 )
 
@@ -53,7 +53,7 @@ def setup(names: tuple[str, ...]) -> None:
 @main.command()
 @click.option("--quick", is_flag=True, help="Under three minutes: no peers but the tutorial, 64 connections and 1.")
 @click.option("--subject", "patterns", multiple=True, help="Only subjects of that name; * stands for anything.")
-@click.option("--model", "names", multiple=True, type=click.Choice(training.NAMES), help="Only these models.")
+@click.option("--model", "names", multiple=True, type=click.Choice(models.NAMES), help="Only these models.")
 @click.option("--connections", multiple=True, type=int, help="Only these numbers of connections.")
 @click.option("--rounds", "times", type=int, help="Turns of each subject.")
 @click.option("--load-only", is_flag=True, help="Measure neither starts nor reloads.")
@@ -76,7 +76,7 @@ def run(
     compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or (subjects.QUICK if quick else ("*",)))]
     found = _new_run(plan, compared)
     file = out or _place(found, quick=quick)
-    rounds.measure(found, names or (QUICK_MODELS if quick else training.NAMES), compared, plan)
+    rounds.measure(found, names or (QUICK_MODELS if quick else models.NAMES), compared, plan)
     if not load_only:
         for name in ("logistic",) if quick else ("logistic", "forest", "churn"):
             starting = [one for one in subjects.STRATEGIES if not quick or one.name == "modelroll compiled"]
@@ -144,7 +144,7 @@ def write_page(file: Path) -> None:
 
 
 @main.command("reloads")
-@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(training.NAMES))
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
 @click.option("--count", default=reloads.COUNT, show_default=True, type=int)
 def measure_reloads(name: str, count: int) -> None:
     """Swap versions under load, and print what callers and memory saw."""
@@ -155,25 +155,31 @@ def measure_reloads(name: str, count: int) -> None:
 
 
 @main.command("profile")
-@click.option("--model", "name", default="logistic", show_default=True, type=click.Choice(training.NAMES))
+@click.option("--model", "name", default="logistic", show_default=True, type=click.Choice(models.NAMES))
 @click.option("--subject", "patterns", multiple=True, help="Only subjects of that name; * stands for anything.")
 @click.option("--connections", default=64, show_default=True, type=int)
 def print_profile(name: str, patterns: tuple[str, ...], connections: int) -> None:
     """Print where the processor time of one request goes, for the bare server and for modelroll."""
     _confine()
     model = models.open_model(name)
+    seen: dict[str, profile.Profile] = {}
     for subject in subjects.ALL:
         if not _is_wanted(subject.name, patterns or ("bare uvicorn", "modelroll*")):
             continue
         if reason := subject.absent(model):
             print(f"{subject.name}: {reason}\n")
             continue
-        print(tables.profile(f"{subject.name}, {name}", profile.measure(subject, model, connections)), flush=True)
+        seen[subject.name] = profile.measure(subject, model, connections)
+        print(tables.profile(f"{subject.name}, {name}", seen[subject.name]), flush=True)
+    bare = seen.pop(targets.BARE, None)
+    if bare is not None:
+        for one, found in seen.items():
+            print(tables.remains(f"{one}, {name}", found, bare))
 
 
-@main.command()
+@main.command("targets")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def targets(file: Path) -> None:
+def print_targets(file: Path) -> None:
     """Print what was asked beside what a file of results says."""
     print(tables.verdicts(results.read(file)))
 

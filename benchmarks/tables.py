@@ -111,3 +111,14 @@ def profile(name: str, found: Profile, rows: int = 20) -> str:
     )
     parts = [head, table(["file", "share", "µs"], files[:rows]), table(["function", "share", "µs"], lines[:rows])]
     return "\n".join([*parts, table(["phase, by its own count", "µs a request"], waits)] if waits else parts)
+
+
+def remains(name: str, found: Profile, bare: Profile, rows: int = 20) -> str:
+    """What a request costs more than at the bare server, in µs of processor time, by file."""
+    files = {
+        file: found.places.get(file, 0.0) * found.cpu_micros - bare.places.get(file, 0.0) * bare.cpu_micros
+        for file in {**found.places, **bare.places}
+    }
+    more = sorted(files.items(), key=lambda one: one[1], reverse=True)
+    lines = [["all", f"{found.cpu_micros - bare.cpu_micros:+.1f}"], *([file, f"{cost:+.1f}"] for file, cost in more)]
+    return f"{name}: what remains above the bare server\n\n{table(['file', 'µs a request'], lines[: rows + 1])}"

@@ -19,7 +19,6 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import places
 
-NAMES = ("logistic", "forest", "churn", "wide")
 SEED = 7
 TRAINED_ON = 3000
 COLUMNS = 1024

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks import profile
+import benchmarks_tests.runs as a
+from benchmarks import profile, tables
 
 STACKS = [
     "main (bare.py:40);run (uvicorn/server.py:60);data_received (/x/site-packages/uvicorn/protocols/http/h.py:10) 60",
@@ -37,3 +38,11 @@ def test_the_phases_of_a_request_are_the_means_between_two_looks() -> None:
 
 def test_a_server_without_phases_has_none() -> None:
     assert profile.phases('{"prediction":1}') == {}
+
+
+def test_what_remains_is_the_cost_above_the_bare_server_by_file() -> None:
+    bare = profile.Profile(a.load(100), 40.0, {"transport.py": 1.0}, {}, {})
+    ours = profile.Profile(a.load(80), 60.0, {"transport.py": 0.7, "decode.py": 0.3}, {}, {})
+    lines = [line.split("|") for line in tables.remains("ours", ours, bare).splitlines()[2:]]
+    cells = [(line[1].strip(), line[2].strip()) for line in lines[2:]]
+    assert cells == [("all", "+20.0"), ("decode.py", "+18.0"), ("transport.py", "+2.0")]
