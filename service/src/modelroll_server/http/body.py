@@ -18,6 +18,7 @@ from modelroll_server.http.asgi import Heads, Message, Receive
 LIMIT = 8 * 2**20
 MAX_MEMORY = 256 * 2**20
 READ_SECONDS = 10.0
+DEFAULT_SECONDS = 10.0  # that an answer may take
 DISCARD_BYTES = 64 * 2**20
 DISCARD_SECONDS = 5.0
 
@@ -135,7 +136,7 @@ async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int) -> b
         return b"".join(parts)
     parts.clear()
     if more:
-        await _discard(receive, DISCARD_BYTES - size)
+        await _discard(receive, max(DISCARD_BYTES, 2 * limit) - size)
     raise _too_large(limit) if size > limit else errors.Overloaded("the bodies of other requests fill the memory")
 
 
@@ -187,8 +188,10 @@ def _inflate(data: bytes, limit: int) -> bytes:
     return inflated
 
 
-def deadline(heads: Heads, default: float = 10.0) -> float:
-    """When the answer must be there, on the clock of `time.monotonic`: X-Request-Timeout-Ms from now, else 10 s.
+def deadline(heads: Heads, default: float = DEFAULT_SECONDS) -> float:
+    """When the answer must be there, on the clock of `time.monotonic`.
+
+    X-Request-Timeout-Ms from now, else `default` seconds.
 
     Raises:
         errors.InvalidRequest: the header is not a number of milliseconds.
