@@ -17,7 +17,6 @@ from modelroll_server.http.v2_bodies import InferRequest
 from modelroll_server.inference import Inference
 from modelroll_server.openinference import metadata, requests
 from modelroll_server.registry.registry import Registry
-from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics
 
 LIMIT = 64 * 2**20
@@ -81,7 +80,7 @@ class OpenInference:
                 request = InferRequest(exchange.heads, data)
             deadline = body.deadline(exchange.heads, request.timeout or body.DEFAULT_SECONDS)
             version = exchange.version = self._registry.live or await self._inference.version(deadline)
-            check_names(version, model, number)
+            metadata.check_names(version, model, number)
             decoder = requests.decoder(version)
             if is_large:
                 rows = await asyncio.to_thread(decoder.rows, request.tensors)
@@ -118,26 +117,14 @@ class OpenInference:
 
     async def _model(self, model: str, number: str | None, exchange: Exchange) -> Response:
         version = exchange.version = await self._inference.version(body.deadline(exchange.heads))
-        check_names(version, model, number)
+        metadata.check_names(version, model, number)
         return _json(metadata.model(version))
 
     async def _model_ready(self, model: str, number: str | None, exchange: Exchange) -> Response:
         if exchange.version is None:
             raise errors.NotReady("no model is loaded yet")
-        check_names(exchange.version, model, number)
+        metadata.check_names(exchange.version, model, number)
         return _json({"name": model, "ready": True})
-
-
-def check_names(version: Version, model: str, number: str | None) -> None:
-    """Refuse a request for another model or version than the live one.
-
-    Raises:
-        errors.NotFound: it is.
-    """
-    if model != version.model:
-        raise errors.NotFound(f"the model {model[:100]} is not served here; {version.model} is")
-    if number is not None and number != version.number:
-        raise errors.NotFound(f"version {number[:100]} of {model} is not live; {version.number} is")
 
 
 def _json(document: object, status: int = 200) -> Response:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import Any
 
+from modelroll_server import errors
 from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.registry.version import Version
 from modelroll_server.tensors import Datatype
@@ -62,3 +63,15 @@ def outputs(manifest: Manifest) -> list[Described]:
 def platform(kind: str) -> str:
     """The name of a runtime as the protocol writes it: project and format."""
     return _PLATFORMS.get(kind, f"{kind}_{kind}")
+
+
+def check_names(version: Version, model: str, number: str | None) -> None:
+    """Refuse a request for another model or version than the live one.
+
+    Raises:
+        errors.NotFound: it is.
+    """
+    if model != version.model:
+        raise errors.NotFound(f"the model {model[:100]} is not served here; {version.model} is")
+    if number is not None and number != version.number:
+        raise errors.NotFound(f"version {number[:100]} of {model} is not live; {version.number} is")

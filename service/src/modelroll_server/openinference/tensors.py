@@ -89,6 +89,20 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -
     return Tensor(name, datatype, shape, _typed(name, datatype, data))
 
 
+def from_values(name: str, datatype: str, shape: Sequence[int], values: list[Any]) -> Tensor:
+    """A tensor of values that are of the datatype's type, but may not be in its range.
+
+    Raises:
+        errors.InvalidField: datatype, shape and values do not fit each other.
+    """
+    elements = count(name, shape)
+    if len(values) != elements:
+        raise _wrong_count(name, shape, elements, len(values))
+    if datatype in _RANGES:
+        _check_range(name, datatype, values)
+    return Tensor(name, datatype, shape, values)
+
+
 def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Tensor:
     """A tensor of raw bytes.
 
@@ -171,11 +185,15 @@ def _typed(name: str, datatype: str, data: list[Any]) -> list[Any]:
     if kind == "INT":
         if float in kinds:
             data = _integers(name, datatype, data)
-        low, high = _RANGES[datatype]
-        present = [value for value in data if value is not None]
-        if present and not (low <= min(present) and max(present) <= high):
-            raise errors.InvalidField(f"the tensor {name} has numbers that {datatype} does not hold", field=name)
+        _check_range(name, datatype, data)
     return data
+
+
+def _check_range(name: str, datatype: str, values: list[Any]) -> None:
+    low, high = _RANGES[datatype]
+    present = [value for value in values if value is not None]
+    if present and not (low <= min(present) and max(present) <= high):
+        raise errors.InvalidField(f"the tensor {name} has numbers that {datatype} does not hold", field=name)
 
 
 def _integers(name: str, datatype: str, data: list[Any]) -> list[Any]:

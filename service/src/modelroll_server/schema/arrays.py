@@ -49,6 +49,16 @@ class ArrayDecoder:
             raise self._refusal(self._wrong(columns)) from None
         return list(zip(*checked, strict=True))
 
+    def row(self, values: Sequence[Any], prefix: str = "") -> Row:
+        """One row of values in manifest order; errors name a column, after the prefix."""
+        try:
+            return tuple([check(value) for check, value in zip(self._checks, values, strict=True)])
+        except Refused:
+            wrong = self._wrong([[value] for value in values])
+        names, dotted = self._schema.names, f"{prefix}." if prefix else ""
+        found = [InvalidField(f"{names[at]} {sentence}", field=f"{dotted}{names[at]}") for _, at, sentence in wrong]
+        raise found[0] if len(found) == 1 else InvalidFields(found)
+
     def table(self, columns: Sequence[Array]) -> Table:
         """Many values: one array of shape [rows] a column, in manifest order; of any numbers, booleans, or objects.
 
