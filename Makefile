@@ -63,7 +63,7 @@ format: setup ## Format the code and mend what the linter can
 	@$(RUN) ruff check --fix $(PYTHON_PATHS)
 
 .PHONY: generate
-generate: setup ## Make again what is made from something else (CRD copy, values schema, docs, kustomize base)
+generate: setup ## Make again what is made from something else (messages of gRPC, CRD copy, values schema, docs, kustomize base)
 	@hack/with-helm $(RUN) python hack/generate.py
 
 .PHONY: verify

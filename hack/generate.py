@@ -1,7 +1,8 @@
 """Makes again what is made from something else; `--check` only says what is out of date, and fails.
 
-The CRD and the chart's values.yaml are sources; the chart's copy of the CRD, values.schema.json, the tables of the
-values and the kustomize base follow from them. The base is the chart as `helm template` renders it: it needs helm.
+The CRD, the protos and the chart's values.yaml are sources; the chart's copy of the CRD, the messages of gRPC,
+values.schema.json, the tables of the values and the kustomize base follow from them. The base is the chart as
+`helm template` renders it: it needs helm.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,20 @@ def chart_files() -> Iterator[tuple[Path, str]]:
     yield CHART / "crds" / CRD.name, (ROOT / CRD).read_text()
 
 
+def grpc_files() -> Iterator[tuple[Path, str]]:
+    """The messages of the gRPC services, by protoc."""
+    source = ROOT / "service/src"
+    protos = sorted((source / "modelroll_server/grpc").glob("*.proto"))
+    with tempfile.TemporaryDirectory() as place:
+        options = [f"-I{source}", f"--python_out={place}", f"--pyi_out={place}"]
+        command = [sys.executable, "-m", "grpc_tools.protoc", *options, *map(str, protos)]
+        made = subprocess.run(command, check=False, capture_output=True, text=True)
+        if made.returncode:
+            raise Missing(f"protoc failed: {made.stderr.strip()}")
+        for path in sorted(Path(place).rglob("*.py*")):
+            yield Path("service/src") / path.relative_to(place), path.read_text()
+
+
 def churn_digest() -> str:
     """Digest of models/churn 1.2.0, the model that the base serves: of its manifest's bytes."""
     manifest = ROOT / "models/churn/1.2.0/modelroll.json"
@@ -88,7 +104,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     check = parser.parse_args().check
     failed = False
-    for make in (chart_files, base_files):
+    for make in (grpc_files, chart_files, base_files):
         try:
             for path, text in make():
                 failed |= _settle(path, text, check=check)

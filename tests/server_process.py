@@ -27,7 +27,7 @@ class ServerProcess:
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MODEL_", "TARGET_"))}
-        fixed = {"HOST": "127.0.0.1", "PORT": "0", "MANAGEMENT_PORT": "0", "LOG_FORMAT": "json"}
+        fixed = {"HOST": "127.0.0.1", "PORT": "0", "MANAGEMENT_PORT": "0", "GRPC_PORT": "off", "LOG_FORMAT": "json"}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "modelroll_server", "serve", *arguments],

@@ -31,10 +31,10 @@ def _run(place: Path) -> int:
     print("Asking scikit-learn itself what 500 customers get, to check every answer against…")
     command = [sys.executable, "models/churn/rows.py", "--count", "500"]
     rows.write_text(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout)
-    print(f"$ modelroll serve {models} --port 0 --management-port 0")
+    print(f"$ modelroll serve {models} --port 0 --management-port 0 --grpc-port off")
     with log.open("wb") as file:
         serve = [str(Path(sys.executable).with_name("modelroll")), "serve", str(models)]
-        flags = ["--host", "127.0.0.1", "--port", "0", "--management-port", "0"]
+        flags = ["--host", "127.0.0.1", "--port", "0", "--management-port", "0", "--grpc-port", "off"]
         server = subprocess.Popen([*serve, *flags], stdout=file, stderr=file)
     try:
         listening = _wait(lambda: _listening(log), server, log)

@@ -21,6 +21,7 @@ def test_the_default_objects_are_these() -> None:
         ("Role", "churn-operator"),
         ("RoleBinding", "churn-operator"),
         ("Service", "churn"),
+        ("Service", "churn-grpc"),
         ("Service", "churn-management"),
         ("ServiceAccount", "churn"),
         ("ServiceAccount", "churn-operator"),
@@ -69,6 +70,9 @@ def test_every_variable_of_the_server_is_set() -> None:
         "HOST": "0.0.0.0",
         "PORT": "8000",
         "MANAGEMENT_PORT": "8081",
+        "GRPC_PORT": "50051",
+        "GRPC_MAX_RECEIVE_BYTES": "67108864",
+        "GRPC_MAX_SEND_BYTES": "67108864",
         "DRAIN_DELAY": "6",
         "SHUTDOWN_TIMEOUT": "30",
         "LOG_LEVEL": "info",
@@ -86,6 +90,8 @@ def test_every_variable_of_the_server_is_set() -> None:
         ("load=lazy", "LOAD", "lazy"),
         ("extraFields=ignore", "EXTRA_FIELDS", "ignore"),
         ("batching.maxSize=64", "MAX_BATCH_SIZE", "64"),
+        ("grpc.enabled=false", "GRPC_PORT", "off"),
+        ("grpc.maxReceiveBytes=1024", "GRPC_MAX_RECEIVE_BYTES", "1024"),
         ("batching.maxDelayMs=2", "MAX_BATCH_DELAY_MS", "2"),
         ("drain.delaySeconds=2", "DRAIN_DELAY", "2"),
         ("drain.shutdownTimeoutSeconds=10", "SHUTDOWN_TIMEOUT", "10"),
@@ -143,7 +149,11 @@ def test_probes_ask_the_management_port() -> None:
     }
     assert container["readinessProbe"]["periodSeconds"] == 1
     assert container["readinessProbe"]["failureThreshold"] == 7
-    assert {one["name"]: one["containerPort"] for one in container["ports"]} == {"http": 8000, "management": 8081}
+    assert {one["name"]: one["containerPort"] for one in container["ports"]} == {
+        "http": 8000,
+        "management": 8081,
+        "grpc": 50051,
+    }
 
 
 def test_the_grace_period_outlasts_the_drain() -> None:
@@ -192,7 +202,9 @@ def test_the_clients_service_never_opens_the_management_port() -> None:
     objects = render("service.type=NodePort", "service.nodePort=30080", "service.port=80")
     clients = objects["Service", "churn"]["spec"]
     assert clients["type"] == "NodePort"
-    assert clients["ports"] == [{"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080}]
+    http, grpc = clients["ports"]
+    assert http == {"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080}
+    assert grpc == {"name": "grpc", "port": 50051, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"}
     assert objects["Service", "churn-management"]["spec"]["type"] == "ClusterIP"
     labels = objects[DEPLOYMENT]["spec"]["template"]["metadata"]["labels"]
     for name in ("churn", "churn-management"):
@@ -284,3 +296,15 @@ def test_the_test_pod_cleans_up_after_itself() -> None:
     urls = {one["name"]: one["value"] for one in test["spec"]["containers"][0]["env"]}
     assert urls == {"SERVICE": "http://churn:80", "MANAGEMENT": "http://churn-management:8081"}
     compile(test["spec"]["containers"][0]["args"][0], "test_predict.py", "exec")
+
+
+def test_without_grpc_nothing_of_it_is_rendered() -> None:
+    objects = render("grpc.enabled=false")
+    assert ("Service", "churn-grpc") not in objects
+    assert [one["name"] for one in objects["Service", "churn"]["spec"]["ports"]] == ["http"]
+    (container,) = pod_of(objects[DEPLOYMENT])["containers"]
+    assert [one["name"] for one in container["ports"]] == ["http", "management"]
+
+
+def test_grpc_clients_find_each_pod_behind_a_service_without_an_address() -> None:
+    assert render()["Service", "churn-grpc"]["spec"]["clusterIP"] == "None"

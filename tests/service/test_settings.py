@@ -30,6 +30,9 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("PORT", "http"),
         ("PORT", "65536"),
         ("MANAGEMENT_PORT", "-1"),
+        ("GRPC_PORT", "none"),
+        ("GRPC_MAX_RECEIVE_BYTES", "0"),
+        ("GRPC_MAX_SEND_BYTES", "2147483648"),
         ("DRAIN_DELAY", "soon"),
         ("DRAIN_DELAY", "nan"),
         ("SHUTDOWN_TIMEOUT", "-1"),
@@ -51,6 +54,11 @@ def test_an_empty_variable_counts_as_absent() -> None:
 def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name} is '{value}', and may be "):
         settings.from_environment({"MODEL_PATH": "a", name: value})
+
+
+def test_grpc_may_be_off() -> None:
+    assert settings.from_environment({"MODEL_PATH": "a", "GRPC_PORT": "off"}).grpc_port is None
+    assert settings.from_environment({"MODEL_PATH": "a"}).grpc_port == 50051
 
 
 def test_nothing_to_serve_is_refused() -> None:

@@ -35,6 +35,14 @@
   value: "8000"
 - name: MANAGEMENT_PORT
   value: "8081"
+- name: GRPC_PORT
+  value: {{ .Values.grpc.enabled | ternary "50051" "off" | quote }}
+{{- if .Values.grpc.enabled }}
+- name: GRPC_MAX_RECEIVE_BYTES
+  value: {{ .Values.grpc.maxReceiveBytes | int64 | quote }}
+- name: GRPC_MAX_SEND_BYTES
+  value: {{ .Values.grpc.maxSendBytes | int64 | quote }}
+{{- end }}
 - name: DRAIN_DELAY
   value: {{ .Values.drain.delaySeconds | quote }}
 - name: SHUTDOWN_TIMEOUT

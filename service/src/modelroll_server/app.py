@@ -5,6 +5,7 @@ Owns construction, signals and the drain. Only this module and `cli` see the set
 
 import asyncio
 import contextlib
+import importlib
 import math
 import select
 import signal
@@ -12,6 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -33,6 +35,9 @@ from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu
 from modelroll_server.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from modelroll_server.grpc.server import GrpcServer
 
 KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
 BACKLOG = 2048
@@ -79,10 +84,11 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lifecycle = Lifecycle()
+        self._lifecycle = Lifecycle(listening=settings.grpc_port is None)
         self._interrupted = asyncio.Event()
         self._terminated = asyncio.Event()
-        metrics = Metrics()
+        metrics = self._metrics = Metrics()
+        self._grpc: GrpcServer | None = None
         self._registry = Registry(metrics, model=settings.model_name, lazy=settings.load == "lazy")
         loader = Loader(
             settings.model_root,
@@ -118,6 +124,7 @@ class App:
             inference = _listener(self._inference_app, grace)
             management = _listener(self._management_app, 1)
             serving = asyncio.create_task(inference.serve([inference_socket]))
+            speaking = asyncio.create_task(self._speak_grpc())
             managing = asyncio.create_task(management.serve([management_socket]))
             watching = asyncio.create_task(self._watcher.run())
             _log.info(
@@ -129,14 +136,45 @@ class App:
             )
             leaving = asyncio.create_task(self._terminated.wait())
             # Any of these ends before the signal only by a fault, which must not leave half a server behind.
-            await asyncio.wait({leaving, serving, managing, watching}, return_when=asyncio.FIRST_COMPLETED)
+            parts = {leaving, serving, speaking, managing, watching}
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
             await self._drain(inference, watching)
+            stopping = asyncio.create_task(self._stop_grpc(speaking, grace))
+            await self._close(inference, watching)
             await serving
+            await stopping
             management.should_exit = True
             await managing
             if not watching.cancelled():
                 watching.result()
+
+    async def _speak_grpc(self) -> None:
+        """Serve gRPC until it is stopped. Importing it takes a while, and the HTTP ports do not wait for that."""
+        settings = self._settings
+        if settings.grpc_port is None:
+            await asyncio.Event().wait()
+            return
+        module = await asyncio.to_thread(importlib.import_module, "modelroll_server.grpc.server")
+        limits = (settings.grpc_max_receive_bytes, settings.grpc_max_send_bytes)
+        leaving = self._lifecycle.leaving
+        server = module.GrpcServer(self._registry, self._inference, self._metrics, leaving, max_message=limits)
+        try:
+            port = await server.start(settings.host, settings.grpc_port)
+        except module.PortTaken as error:
+            raise CannotListen(f"cannot listen on port {settings.grpc_port} of {settings.host}: {error}") from error
+        self._grpc = server
+        self._lifecycle.listening = True
+        _log.info("listening for grpc", host=settings.host, grpc_port=port)
+        await server.terminated()
+
+    async def _stop_grpc(self, speaking: asyncio.Task[None], grace: float) -> None:
+        if self._grpc is not None:
+            await self._grpc.stop(grace)
+        else:
+            speaking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await speaking
 
     async def _drain(self, inference: _Listener, watching: asyncio.Task[None]) -> None:
         self._lifecycle.draining = self._registry.draining = True
@@ -146,6 +184,9 @@ class App:
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
             await self._pause(ON_THE_WIRE)
+
+    async def _close(self, inference: _Listener, watching: asyncio.Task[None]) -> None:
+        self._lifecycle.leaving.set()
         await inference.stop_accepting(self._settings.shutdown_timeout / 2)
         if self._settings.drain_delay:
             await self._until_left(inference)

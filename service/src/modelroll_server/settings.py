@@ -45,6 +45,12 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside
     port: int = 8000
     management_port: int = 8081
+    grpc_port: int | None = 50051
+    """`off`: gRPC is not served, and not imported."""
+    grpc_max_receive_bytes: int = 64 * 2**20
+    """The largest gRPC message that is read."""
+    grpc_max_send_bytes: int = 64 * 2**20
+    """The largest gRPC message that is sent."""
     drain_delay: float = 0.0
     """Seconds between SIGTERM and the close of idle connections; the chart sets 6."""
     shutdown_timeout: float = 30.0
@@ -94,6 +100,16 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
 def _port(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise SettingsError(f"{name} is {text!r}, and may be a port: 0 (any free one) to 65535")
+    return int(text)
+
+
+def _port_or_off(name: str, text: str) -> int | None:
+    return None if text.lower() == "off" else _port(name, text)
+
+
+def _bytes(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and 1 <= int(text) < 2**31):
+        raise SettingsError(f"{name} is {text!r}, and may be a number of bytes from 1 to {2**31 - 1}")
     return int(text)
 
 
@@ -151,6 +167,9 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "host": _text,
     "port": _port,
     "management_port": _port,
+    "grpc_port": _port_or_off,
+    "grpc_max_receive_bytes": _bytes,
+    "grpc_max_send_bytes": _bytes,
     "drain_delay": _seconds,
     "shutdown_timeout": _seconds,
     "pod_name": _text,

@@ -28,6 +28,7 @@ from modelroll_server.telemetry import cpu, logs
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", metavar="PORT", help="Port of predictions (8000).")
 @click.option("--management-port", metavar="PORT", help="Port of probes, status and metrics (8081).")
+@click.option("--grpc-port", metavar="PORT|off", help="Port of gRPC (50051), or off.")
 @click.option("--drain-delay", metavar="SECONDS", help="Between SIGTERM and the close of idle connections.")
 @click.option("--shutdown-timeout", metavar="SECONDS", help="What requests in flight get after that.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")

@@ -3,6 +3,7 @@
 Owns nothing but these types and how a response is sent.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -29,9 +30,18 @@ class Response:
 
 @dataclasses.dataclass(slots=True)
 class Lifecycle:
-    """What all routes need to know of the process: whether it is on its way out, and how many requests it has seen."""
+    """What all routes need to know of the process.
 
+    Attributes:
+        listening: Whether all ports are.
+        draining: Whether it is on its way out.
+        leaving: Set when what goes on for long, such as a stream, is to end.
+        requests: How many it has seen.
+    """
+
+    listening: bool = True
     draining: bool = False
+    leaving: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     requests: int = 0
 
 

@@ -11,11 +11,13 @@ import time
 import zlib
 
 from modelroll_server import errors
+from modelroll_server.http import wire
 from modelroll_server.http.asgi import Heads, Message, Receive
 
 LIMIT = 8 * 2**20
 MAX_MEMORY = 256 * 2**20
 READ_SECONDS = 10.0
+DEFAULT_SECONDS = 10.0  # that an answer may take
 DISCARD_BYTES = 64 * 2**20
 DISCARD_SECONDS = 5.0
 
@@ -49,6 +51,8 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
         errors.InvalidRequest: not the gzip it says it is; or it did not arrive in time.
         Disconnected: the client went away.
     """
+    if (whole := wire.read(receive)) is not None:
+        return _checked(heads, whole, limit)
     try:
         async with asyncio.timeout(READ_SECONDS):
             data, more = _piece(await receive())
@@ -56,11 +60,10 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
             data = await _rest(data, receive, memory, limit)
     except TimeoutError as error:
         raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
-    return checked(heads, data, limit)
+    return _checked(heads, data, limit)
 
 
-def checked(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
-    """A whole body, its type checked, inflated; errors as for `read`."""
+def _checked(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
     if len(data) > limit:
         raise _too_large(limit)
     content_type = heads.get(b"content-type")
@@ -88,7 +91,7 @@ async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int) -> b
         return b"".join(parts)
     parts.clear()
     if more:
-        await _discard(receive, DISCARD_BYTES - size)
+        await _discard(receive, max(DISCARD_BYTES, 2 * limit) - size)
     raise _too_large(limit) if size > limit else errors.Overloaded("the bodies of other requests fill the memory")
 
 
@@ -140,8 +143,10 @@ def _inflate(data: bytes, limit: int) -> bytes:
     return inflated
 
 
-def deadline(heads: Heads, default: float = 10.0) -> float:
-    """When the answer must be there, on the clock of `time.monotonic`: X-Request-Timeout-Ms from now, else 10 s.
+def deadline(heads: Heads, default: float = DEFAULT_SECONDS) -> float:
+    """When the answer must be there, on the clock of `time.monotonic`.
+
+    X-Request-Timeout-Ms from now, else `default` seconds.
 
     Raises:
         errors.InvalidRequest: the header is not a number of milliseconds.

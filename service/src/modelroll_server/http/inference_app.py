@@ -1,12 +1,10 @@
-"""Port 8000: `/predict`, `/batch_predict`, `/health`, and the door to the documentation pages.
+"""Port 8000: `/predict`, `/batch_predict`, `/health`, and the door to the other protocols and the documentation pages.
 
 Owns what every answer has in common: the request id, the headers that name the version, the error body, the counts.
 """
 
 import asyncio
 import functools
-import itertools
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 
@@ -16,8 +14,10 @@ import structlog
 from modelroll_server import errors
 from modelroll_server.batching.batch import Rows
 from modelroll_server.http import asgi, body, encoding, problems, wire
-from modelroll_server.http.asgi import JSON, Header, Heads, Lifecycle, Receive, Response, Scope, Send
+from modelroll_server.http.asgi import JSON, Header, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
+from modelroll_server.http.exchange import TIMED, Exchange, Route
+from modelroll_server.http.v2 import OpenInference
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
@@ -25,10 +25,8 @@ from modelroll_server.telemetry.metrics import Metrics, OfVersion
 from modelroll_server.tensors import Answers
 
 LARGE_BODY = 256 * 1024  # bytes; larger ones are decoded in a thread
-TIMED = 16  # of so many requests one has its phases timed
 
 _log = structlog.get_logger(__name__)
-_ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=@")
 
 
 class InferenceApp:
@@ -54,7 +52,8 @@ class InferenceApp:
         self._documentation = Documentation(registry)
         one = _Bodies(lambda version, data: [version.json.row(data)], encoding.one)
         many = _Bodies(lambda version, data: version.json.rows(data), encoding.many)
-        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Exchange], Awaitable[Response]]]] = {
+        self._v2 = OpenInference(registry, inference, metrics, self._memory)
+        self._routes: dict[str, Route] = {
             "/predict": (("POST",), functools.partial(self._predict, one)),
             "/batch_predict": (("POST",), functools.partial(self._predict, many)),
             "/health": (("GET", "HEAD"), self._health),
@@ -89,9 +88,10 @@ class InferenceApp:
         if self._log_requests:
             self._log(exchange, response)
 
-    def _endpoint(self, exchange: "Exchange") -> "Awaitable[Response]":
+    def _endpoint(self, exchange: Exchange) -> Awaitable[Response]:
         scope = exchange.scope
-        route = self._routes.get(scope["path"])
+        path = scope["path"]
+        route = self._routes.get(path) or self._find(path)
         if route is None:
             return self._other(exchange)
         allowed, endpoint = route
@@ -99,7 +99,11 @@ class InferenceApp:
             return self._not_allowed(exchange, allowed)
         return endpoint(exchange)
 
-    async def _other(self, exchange: "Exchange") -> Response:
+    def _find(self, path: str) -> Route | None:
+        """The routes whose paths name a model."""
+        return self._v2.find(path) if path.startswith("/v2") else None
+
+    async def _other(self, exchange: Exchange) -> Response:
         path = exchange.scope["path"]
         if not self._documentation.has(path):
             await self._discard(exchange)
@@ -109,20 +113,19 @@ class InferenceApp:
             return await self._not_allowed(exchange, allowed)
         return await self._documentation.answer(path)
 
-    async def _not_allowed(self, exchange: "Exchange", allowed: tuple[str, ...]) -> Response:
+    async def _not_allowed(self, exchange: Exchange, allowed: tuple[str, ...]) -> Response:
         await self._discard(exchange)
         path, method = exchange.scope["path"], exchange.scope["method"]
         raise errors.MethodNotAllowed(f"{path} takes {' or '.join(allowed)}, not {method}", allow=allowed)
 
-    async def _predict(self, bodies: "_Bodies", exchange: "Exchange") -> Response:
+    async def _predict(self, bodies: "_Bodies", exchange: Exchange) -> Response:
         exchange.is_prediction = True
         metrics, heads, memory = self._metrics, exchange.heads, self._memory
         is_timed = exchange.number % TIMED == 0
         metrics.in_flight += 1
         size = 0
         try:
-            whole = wire.read(exchange.receive)
-            data = await body.read(heads, exchange.receive, memory) if whole is None else body.checked(heads, whole)
+            data = await body.read(heads, exchange.receive, memory)
             size = len(data)
             memory.bytes += size
             deadline = body.deadline(heads)
@@ -145,7 +148,7 @@ class InferenceApp:
             metrics.non_finite.labels(version.model, version.number).inc(lost)
         return Response(200, content, [JSON])
 
-    async def _health(self, exchange: "Exchange") -> Response:
+    async def _health(self, exchange: Exchange) -> Response:
         version = exchange.version
         ready = self._registry.is_ready
         document = {
@@ -155,7 +158,7 @@ class InferenceApp:
         }
         return Response(200 if ready else 503, msgspec.json.encode(document), [JSON])
 
-    async def _discard(self, exchange: "Exchange") -> None:
+    async def _discard(self, exchange: Exchange) -> None:
         """Read a body that nobody wants, so that its sender is not reset before it reads the answer."""
         if exchange.scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             return
@@ -172,7 +175,7 @@ class InferenceApp:
             found = version.attached["counted"] = self._metrics.of_version(version.model, version.number)
         return found
 
-    def _log(self, exchange: "Exchange", response: Response) -> None:
+    def _log(self, exchange: Exchange, response: Response) -> None:
         _log.info(
             "request",
             method=exchange.scope["method"],
@@ -196,42 +199,6 @@ class _Bodies:
 
 async def _in_thread(bodies: _Bodies, version: Version, data: bytes) -> Rows:
     return await asyncio.to_thread(bodies.decode, version, data)
-
-
-class Exchange:
-    """One request on its way: its head, its id, and the version that its answer will name.
-
-    Attributes:
-        began: When its head was read, on the clock of `time.monotonic`.
-        number: A count of requests.
-        heads: Its headers.
-        request_id: Its own, or one made here.
-        version: What answers it: the live version, until one is pinned.
-        is_prediction: Whether it is counted as one.
-        counted: Where.
-    """
-
-    __slots__ = ("began", "counted", "heads", "is_prediction", "number", "receive", "request_id", "scope", "version")
-
-    def __init__(self, scope: Scope, receive: Receive, version: Version | None) -> None:
-        self.began = time.monotonic()
-        self.scope = scope
-        self.receive = receive
-        self.version = version
-        self.number = number = next(_numbers)
-        self.heads: Heads = dict(scope["headers"])
-        given = self.heads.get(b"x-request-id")
-        self.request_id = given if given is not None and _is_id(given) else b"%b-%x" % (_PROCESS, number)
-        self.is_prediction = False
-        self.counted: OfVersion | None = None
-
-
-_PROCESS = secrets.token_hex(6).encode()  # no other process gives the same ids
-_numbers = itertools.count(1)
-
-
-def _is_id(given: bytes) -> bool:
-    return 0 < len(given) <= 128 and _ID_CHARACTERS.issuperset(given)
 
 
 @functools.lru_cache(maxsize=64)

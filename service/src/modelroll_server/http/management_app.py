@@ -52,8 +52,10 @@ class ManagementApp:
     def _readyz(self) -> Response:
         # 200 while draining, too: the endpoint is already marked as terminating, and when all pods drain at once the
         # ones that still serve are what is left to route to.
-        if self._registry.is_ready:
+        if self._registry.is_ready and self._lifecycle.listening:
             return Response(200, b"ok\n", [_TEXT])
+        if self._registry.is_ready:
+            return Response(503, b"not all ports listen yet\n", [_TEXT])
         failure = self._registry.status()["failure"]
         why = "no model is loaded yet" if failure is None else f"{failure['reason']}: {failure['message']}"
         return Response(503, f"{why}\n".encode(), [_TEXT])

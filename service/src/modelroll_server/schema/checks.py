@@ -12,8 +12,7 @@ from modelroll_server.tensors import Datatype
 MAX_INT64 = 2**63 - 1
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 MAX_FLOAT64 = float(np.finfo(np.float64).max)
-
-_MAX_EXACT = 2**53  # up to here every integer has its own double
+MAX_EXACT = 2**53  # up to here every integer has its own double
 _TYPES = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
 
 
@@ -69,7 +68,7 @@ def _integer(column: Input) -> Callable[[Any], Any]:
                 return value
             raise Refused(_not_within(value, limit))
         if type(value) is float:
-            if value.is_integer() and -_MAX_EXACT <= value <= _MAX_EXACT and -limit <= value <= limit:
+            if value.is_integer() and -MAX_EXACT <= value <= MAX_EXACT and -limit <= value <= limit:
                 return int(value)
             raise Refused(f"must be an integer, got {value}")
         raise Refused(f"must be an integer, got {typed(value)}")

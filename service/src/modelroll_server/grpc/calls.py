@@ -1,0 +1,193 @@
+"""What all calls have in common: the message read, the id, the deadline, the version named, errors, counts.
+
+Messages are read here and not by grpc, to which one that cannot be read is a fault of the server.
+"""
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from modelroll_server import errors
+from modelroll_server.grpc.statuses import COUNTED, STATUS, UNKNOWN
+from modelroll_server.inference import Inference
+from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.version import Version
+from modelroll_server.telemetry.metrics import Metrics
+
+DEFAULT_SECONDS = 10.0  # that an answer may take, when its caller sets no deadline
+
+_log = structlog.get_logger(__name__)
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=@")
+_PROCESS = secrets.token_hex(6)  # no other process gives the same ids
+_NUMBERS = itertools.count(1)
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Message(Protocol):
+    """A message of protobuf."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        """Its bytes."""
+
+
+class Call:
+    """One call on its way.
+
+    Attributes:
+        began: On the clock of `time.monotonic`.
+        deadline: When its answer must be there, on the same clock.
+        request_id: Its caller's, or one made here.
+        version: What answers it, once it is pinned.
+    """
+
+    __slots__ = ("began", "deadline", "request_id", "version")
+
+    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+        self.began = time.monotonic()
+        remaining = context.time_remaining()
+        self.deadline = self.began + (DEFAULT_SECONDS if remaining is None else remaining)
+        self.request_id = _request_id(context.invocation_metadata() or ())
+        self.version: Version | None = None
+
+    def trailer(self, error: errors.RequestError | None = None) -> Metadata:
+        """What every answer carries after it."""
+        found = [("x-request-id", self.request_id)]
+        if self.version is not None:
+            found += [("x-model-version", self.version.number), ("x-model-digest", self.version.digest)]
+        if error is not None:
+            found.append(("x-error-code", error.code))
+            if error.field is not None and error.field.isascii() and error.field.isprintable():
+                found.append(("x-error-field", error.field))
+        return tuple(found)
+
+
+Unary = Callable[[Any, Call], Awaitable[Message]]
+Stream = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
+
+
+class Calls:
+    """Makes method handlers of behaviours.
+
+    Attributes:
+        registry: What is live.
+        inference: What predicts.
+        metrics: Where it is counted.
+    """
+
+    def __init__(self, registry: Registry, inference: Inference, metrics: Metrics) -> None:
+        self.registry = registry
+        self.inference = inference
+        self.metrics = metrics
+
+    def unary(self, request_type: Any, behaviour: Unary) -> grpc.RpcMethodHandler:
+        """One message in, one out."""
+
+        async def handle(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            call = Call(context)
+            code, details, error = grpc.StatusCode.OK, "", None
+            try:
+                answer = (await behaviour(parse(request_type, data), call)).SerializeToString()
+                context.set_trailing_metadata(call.trailer())
+            except errors.RequestError as refused:
+                code, details, error = STATUS[type(refused)], refused.message, refused
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 - logged; the caller gets a fixed text
+                _log.exception("a call failed", request_id=call.request_id)
+                code, details = grpc.StatusCode.INTERNAL, UNKNOWN
+            else:
+                return answer
+            await context.abort(code, details, call.trailer(error))
+            raise AssertionError
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    def stream(self, behaviour: Stream) -> grpc.RpcMethodHandler:
+        """Many messages in, many out, as bytes: the behaviour reads them, for one that is bad must not end the rest."""
+
+        async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            call = Call(context)
+            code, details, error = grpc.StatusCode.OK, "", None
+            try:
+                async for answer in behaviour(messages, call):
+                    yield answer
+                context.set_trailing_metadata(call.trailer())
+            except errors.RequestError as refused:
+                code, details, error = STATUS[type(refused)], refused.message, refused
+            except (asyncio.CancelledError, GeneratorExit):
+                raise
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("a stream failed", request_id=call.request_id)
+                code, details = grpc.StatusCode.INTERNAL, UNKNOWN
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, details, call.trailer(error))
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    def counted(self, behaviour: Unary) -> Unary:
+        """A behaviour of predictions: each call of it is counted and timed by its outcome."""
+        metrics = self.metrics
+
+        async def handle(request: Any, call: Call) -> Message:
+            metrics.in_flight += 1
+            status = 500
+            try:
+                answer = await behaviour(request, call)
+                status = 200
+            except errors.RequestError as error:
+                status = COUNTED[STATUS[type(error)]]
+                raise
+            except asyncio.CancelledError:
+                status = 0
+                raise
+            finally:
+                metrics.in_flight -= 1
+                if status:
+                    self.count(call.version, status, call.began)
+            return answer
+
+        return handle
+
+    def count(self, version: Version | None, status: int, began: float) -> None:
+        """Count one prediction by its outcome, in HTTP's numbers."""
+        of_version = self.metrics.of_version(
+            self.registry.model if version is None else version.model, "" if version is None else version.number
+        )
+        of_version.count(status)
+        of_version.latency.observe(time.monotonic() - began)
+
+    async def pin(self, call: Call) -> Version:
+        """The version that answers a call.
+
+        Raises:
+            errors.RequestError: there is none.
+        """
+        call.version = self.registry.live or await self.inference.version(call.deadline)
+        return call.version
+
+
+def parse(request_type: Any, data: bytes) -> Any:
+    """The message in `data`.
+
+    Raises:
+        errors.InvalidRequest: there is none.
+    """
+    try:
+        return request_type.FromString(data)
+    except DecodeError as error:
+        raise errors.InvalidRequest(f"the message is no {request_type.DESCRIPTOR.name}") from error
+
+
+def _request_id(metadata: Any) -> str:
+    for key, value in metadata:
+        if key == "x-request-id" and 0 < len(value) <= 128 and _ID_CHARACTERS.issuperset(value):
+            return str(value)
+    return f"{_PROCESS}-g{next(_NUMBERS):x}"

@@ -1,0 +1,214 @@
+"""`modelroll.v1.PredictionService`: rows by name or by position, one at a time, many at once, or as a stream."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from modelroll_server import errors
+from modelroll_server.grpc import prediction_pb2 as pb
+from modelroll_server.grpc.calls import DEFAULT_SECONDS, Call, Calls, parse
+from modelroll_server.grpc.statuses import COUNTED, STATUS
+from modelroll_server.registry.version import Version
+from modelroll_server.schema import Row
+from modelroll_server.schema.arrays import ArrayDecoder
+from modelroll_server.schema.schema import MAX_ROWS
+from modelroll_server.tensors import Answers
+
+SERVICE = "modelroll.v1.PredictionService"
+IN_FLIGHT = 64  # rows of one stream that are computed while the next are read
+_MAX_INT32 = 2**31
+
+
+class PredictionService:
+    """The methods of the service.
+
+    A draining server ends streams: what was read is answered, and the status UNAVAILABLE says that there was more.
+    """
+
+    def __init__(self, calls: Calls, leaving: asyncio.Event) -> None:
+        self._calls = calls
+        self._leaving = leaving
+
+    def handlers(self) -> Mapping[str, Any]:
+        """Each method's handler, by its name."""
+        calls = self._calls
+        return {
+            "Predict": calls.unary(pb.PredictRequest, calls.counted(self._predict)),
+            "BatchPredict": calls.unary(pb.BatchPredictRequest, calls.counted(self._batch_predict)),
+            "HealthCheck": calls.unary(pb.HealthCheckRequest, self._health_check),
+            "PredictStream": calls.stream(self._predict_stream),
+        }
+
+    async def _predict(self, request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
+        version = self._calls.registry.live or await self._calls.pin(call)
+        call.version = version
+        answers = await self._calls.inference.predict(version, [_row(request, version)], call.deadline)
+        return _responses(answers, version)[0]
+
+    async def _batch_predict(self, request: pb.BatchPredictRequest, call: Call) -> pb.BatchPredictResponse:
+        version = await self._calls.pin(call)
+        if len(request.requests) > MAX_ROWS:
+            raise errors.PayloadTooLarge(f"{len(request.requests)} rows; one request may have {MAX_ROWS}")
+        rows = [_row(one, version, f"requests[{index}]") for index, one in enumerate(request.requests)]
+        answers = await self._calls.inference.predict(version, rows, call.deadline)
+        return pb.BatchPredictResponse(responses=_responses(answers, version) if rows else [])
+
+    async def _health_check(self, _: pb.HealthCheckRequest, call: Call) -> pb.HealthCheckResponse:
+        live = call.version = self._calls.registry.live
+        return pb.HealthCheckResponse(
+            status="healthy" if self._calls.registry.is_ready else "unhealthy",
+            model_loaded=live is not None,
+            model_version="" if live is None else live.number,
+        )
+
+    async def _predict_stream(self, messages: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        asked: asyncio.Queue[_Asked | None] = asyncio.Queue()
+        slots = asyncio.Semaphore(IN_FLIGHT)
+
+        async def read() -> None:
+            try:
+                async for data in messages:
+                    asked.put_nowait(await self._begin(data, call))
+                    await slots.acquire()
+            finally:
+                asked.put_nowait(None)
+
+        async def leave() -> None:
+            await self._leaving.wait()
+            reading.cancel()
+
+        reading = asyncio.create_task(read())
+        leaving = asyncio.create_task(leave())
+        try:
+            while (one := await asked.get()) is not None:
+                yield (await self._answered(one)).SerializeToString()
+                slots.release()
+        finally:
+            leaving.cancel()
+            reading.cancel()
+        if self._leaving.is_set():
+            raise errors.NotReady("the server is leaving; what was read is answered, the rest is for another")
+
+    async def _begin(self, data: bytes, call: Call) -> "_Asked":
+        began = time.monotonic()
+        asked = _Asked(began)
+        try:
+            version = asked.version = self._calls.registry.live or await self._calls.pin(call)
+            call.version = version
+            row = _row(parse(pb.PredictRequest, data), version)
+            asked.answers = self._calls.inference.predict(version, [row], began + DEFAULT_SECONDS)
+        except errors.RequestError as error:
+            asked.error = error
+        return asked
+
+    async def _answered(self, asked: "_Asked") -> pb.PredictResponse:
+        version = asked.version
+        try:
+            if asked.error is not None:
+                raise asked.error
+            assert asked.answers is not None
+            assert version is not None
+            response = _responses(await asked.answers, version)[0]
+        except errors.RequestError as error:
+            self._calls.count(version, COUNTED[STATUS[type(error)]], asked.began)
+            return pb.PredictResponse(error=error.message, model_version="" if version is None else version.number)
+        self._calls.count(version, 200, asked.began)
+        return response
+
+
+class _Asked:
+    """One row of a stream: what will answer it, or why nothing does."""
+
+    __slots__ = ("answers", "began", "error", "version")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.version: Version | None = None
+        self.answers: asyncio.Future[Answers] | None = None
+        self.error: errors.RequestError | None = None
+
+
+def _row(request: pb.PredictRequest, version: Version, prefix: str = "") -> Row:
+    """The checked row of a request.
+
+    Raises:
+        errors.RequestError: it is not one of this model.
+    """
+    given = [one for one in (request.named, request.values, request.features) if one]
+    if len(given) > 1:
+        raise errors.InvalidField("a row is given by one of features, named and values", field=prefix or None)
+    schema = version.schema
+    if request.named:
+        named = {name: _python(value) for name, value in request.named.items()}
+        if not (named.keys() <= set(schema.names) and len(named) == len(schema.names)):
+            return schema.decode_row(named, prefix)  # says what is missing, or extra
+        values = [named[name] for name in schema.names]
+    else:
+        values = list(request.values or request.features)
+        if len(values) != len(schema.names):
+            return schema.decode_row(values, prefix)
+    decoder: ArrayDecoder | None = version.attached.get("arrays")
+    if decoder is None:
+        decoder = version.attached["arrays"] = ArrayDecoder(schema)
+    return decoder.row(values, prefix)
+
+
+def _python(value: pb.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind is None:
+        return None
+    if kind == "list":
+        return [_python(one) for one in value.list.values]
+    return getattr(value, kind)
+
+
+def _value(label: Any) -> pb.Value:
+    if label is None:
+        return pb.Value()
+    if isinstance(label, bool):
+        return pb.Value(boolean=label)
+    if isinstance(label, int):
+        return pb.Value(integer=label)
+    if isinstance(label, float):
+        return pb.Value(number=label)
+    if isinstance(label, list):
+        return pb.Value(list=pb.Values(values=[_value(one) for one in label]))
+    return pb.Value(text=str(label))
+
+
+def _responses(answers: Answers, version: Version) -> list[pb.PredictResponse]:
+    places: dict[Any, int] | None = version.attached.get("places")
+    if places is None:
+        classes = version.manifest.classes or []
+        places = {label: place for place, label in enumerate(classes) if isinstance(label, str | bool)}
+        version.attached["places"] = places
+    outputs = answers.outputs
+    labels = outputs.prediction.tolist()
+    found = []
+    flat = [] if outputs.probability is None or isinstance(outputs.probability, list) else outputs.probability.tolist()
+    scores = [] if outputs.score is None else outputs.score.reshape(len(labels), -1).tolist()
+    for index, label in enumerate(labels):
+        place = places.get(label) if isinstance(label, str | bool) else None
+        if place is None:
+            fits = isinstance(label, int) and -_MAX_INT32 <= label < _MAX_INT32
+            place = int(label) if fits else 0
+        probability = flat[index] if flat else _joined(outputs.probability, index)
+        found.append(
+            pb.PredictResponse(
+                prediction=place,
+                probabilities=probability,
+                model_version=version.number,
+                label=_value(label),
+                probability=probability,
+                score=scores[index] if scores else None,
+            )
+        )
+    return found
+
+
+def _joined(probability: Any, index: int) -> list[float]:
+    """The probabilities of one row of a model with many outputs, one after the other."""
+    if not isinstance(probability, list):
+        return []
+    return [value for array in probability for value in array[index].tolist()]

@@ -1,0 +1,79 @@
+"""The gRPC port: its services, limits, and how it leaves."""
+
+import asyncio
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from modelroll_server.grpc import health, open_inference, prediction
+from modelroll_server.grpc.calls import Calls
+from modelroll_server.inference import Inference
+from modelroll_server.registry.registry import Registry
+from modelroll_server.telemetry.metrics import Metrics
+
+
+class PortTaken(OSError):
+    """The port cannot be listened on."""
+
+
+class GrpcServer:
+    """One gRPC server, on the event loop of the HTTP ports."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        inference: Inference,
+        metrics: Metrics,
+        leaving: asyncio.Event,
+        *,
+        max_message: tuple[int, int],
+    ) -> None:
+        """A server.
+
+        Args:
+            registry: What is live.
+            inference: What predicts.
+            metrics: Where it is counted.
+            leaving: Set when streams are to end, after what was read of them is answered.
+            max_message: Bytes that a message may have, coming in and going out.
+        """
+        options = [
+            ("grpc.max_receive_message_length", max_message[0]),
+            ("grpc.max_send_message_length", max_message[1]),
+            ("grpc.so_reuseport", 0),  # else a second server would take the port, and half of the requests
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+        self._server = grpc.aio.server(options=options)
+        calls = Calls(registry, inference, metrics)
+        names = frozenset({open_inference.SERVICE, prediction.SERVICE})
+        services = {
+            open_inference.SERVICE: open_inference.OpenInferenceService(calls).handlers(),
+            prediction.SERVICE: prediction.PredictionService(calls, leaving).handlers(),
+            health.SERVICE: health.HealthService(calls, leaving, names).handlers(),
+        }
+        for name, handlers in services.items():
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+        reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], self._server)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and say on which port.
+
+        Raises:
+            PortTaken: it cannot.
+        """
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            found: int = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortTaken(str(error)) from error
+        await self._server.start()
+        return found
+
+    async def terminated(self) -> None:
+        """Wait until it has stopped."""
+        await self._server.wait_for_termination()
+
+    async def stop(self, grace: float) -> None:
+        """Take no more calls; those that run get so many seconds."""
+        await self._server.stop(grace)

@@ -1,0 +1,208 @@
+"""PredictionService: rows by name and by position, many, streams, and what a caller can do wrong."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+import stand_in
+from modelroll_server.grpc import prediction_pb2 as pb
+
+if TYPE_CHECKING:
+    from grpc_stand_in import Server
+
+SERVICE = "modelroll.v1.PredictionService"
+
+
+def row(tenure: int = 3, charges: float | None = 0.25, contract: str = "month", **more: pb.Value) -> pb.PredictRequest:
+    charge = pb.Value() if charges is None else pb.Value(number=charges)
+    named = {"tenure": pb.Value(integer=tenure), "charges": charge, "contract": pb.Value(text=contract), **more}
+    return pb.PredictRequest(named=named)
+
+
+def predict(server: "Server", request: Any, **arguments: Any) -> Any:
+    return server.call(f"{SERVICE}/Predict", request, pb.PredictResponse, **arguments)
+
+
+async def refusal(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value
+
+
+async def test_a_row_by_name_is_answered(server: "Server") -> None:
+    call = predict(server, row(), metadata=(("x-request-id", "mine-1"),))
+    answer = await call
+    assert (answer.prediction, answer.label.integer, answer.model_version) == (3, 3, "1.0.0")
+    assert list(answer.probability) == list(answer.probabilities) == [0.75, 0.25]
+    trailer = dict(await call.trailing_metadata())
+    assert trailer["x-request-id"] == "mine-1"
+    assert trailer["x-model-version"] == "1.0.0"
+    assert trailer["x-model-digest"].startswith("sha256:")
+    assert b'status="200"' in server.metrics.exposition()
+
+
+async def test_many_rows_are_answered_in_order(server: "Server") -> None:
+    request = pb.BatchPredictRequest(requests=[row(tenure) for tenure in range(200)])
+    answer = await server.call(f"{SERVICE}/BatchPredict", request, pb.BatchPredictResponse)
+    assert [one.prediction for one in answer.responses] == list(range(200))
+    empty = await server.call(f"{SERVICE}/BatchPredict", b"", pb.BatchPredictResponse)
+    assert len(empty.responses) == 0
+
+
+REFUSED = [
+    (row(contract="weekly"), "contract"),
+    (row(more=pb.Value(integer=1)), "more"),
+    (pb.PredictRequest(named={"tenure": pb.Value(integer=1), "charges": pb.Value()}), "contract"),
+    (pb.PredictRequest(features=[1, 2]), None),
+    (pb.PredictRequest(features=[1, 2, 3]), "contract"),
+    (pb.PredictRequest(values=[1, float("inf"), 3]), "charges"),
+    (pb.PredictRequest(values=[1], features=[1]), None),
+    (pb.PredictRequest(), None),
+    (row(tenure=2**62, charges=float("-inf")), "charges"),
+]
+
+
+@pytest.mark.parametrize(("request_", "field"), REFUSED)
+async def test_what_is_wrong_is_refused_by_name(server: "Server", request_: Any, field: str | None) -> None:
+    refused = await refusal(predict(server, request_))
+    assert refused.code() is grpc.StatusCode.INVALID_ARGUMENT
+    trailer = dict(refused.trailing_metadata() or ())
+    assert trailer["x-request-id"]
+    assert trailer["x-error-code"].startswith("invalid_")
+    assert trailer.get("x-error-field") == field
+    assert (await predict(server, row())).prediction == 3
+
+
+async def test_bytes_that_are_no_message_are_the_callers_fault(server: "Server") -> None:
+    refused = await refusal(predict(server, b"\xff\xff\xff"))
+    assert (refused.code(), refused.details()) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "the message is no PredictRequest",
+    )
+
+
+async def test_a_row_of_many_is_named(server: "Server") -> None:
+    request = pb.BatchPredictRequest(requests=[row(), row(contract="weekly")])
+    refused = await refusal(server.call(f"{SERVICE}/BatchPredict", request, pb.BatchPredictResponse))
+    assert dict(refused.trailing_metadata() or ())["x-error-field"] == "requests[1].contract"
+
+
+async def test_a_message_that_is_too_large_is_refused(server: "Server") -> None:
+    refused = await refusal(predict(server, b"\0" * (2**20 + 1)))
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_without_a_model_the_answer_is_unavailable(server: "Server") -> None:
+    server.registry.live = None
+    assert (await refusal(predict(server, row()))).code() is grpc.StatusCode.UNAVAILABLE
+    health = await server.call(f"{SERVICE}/HealthCheck", b"", pb.HealthCheckResponse)
+    assert (health.status, health.model_loaded, health.model_version) == ("unhealthy", False, "")
+
+
+async def test_health_names_the_version(server: "Server") -> None:
+    health = await server.call(f"{SERVICE}/HealthCheck", b"", pb.HealthCheckResponse)
+    assert (health.status, health.model_loaded, health.model_version) == ("healthy", True, "1.0.0")
+
+
+async def test_what_the_model_raises_stays_inside(server: "Server") -> None:
+    def fail(_: object) -> None:
+        raise ValueError("secret")
+
+    server.swap("1.0.1", stand_in.Echo(fail))
+    refused = await refusal(predict(server, row()))
+    assert refused.code() is grpc.StatusCode.INTERNAL
+    assert "secret" not in str(refused.details())
+
+
+async def test_a_deadline_is_kept_and_harms_nobody_else(server: "Server") -> None:
+    started, may_end = threading.Event(), threading.Event()
+
+    def wait(_: object) -> None:
+        started.set()
+        assert may_end.wait(10)
+
+    server.swap("1.1.0", stand_in.Echo(wait))
+    late = asyncio.ensure_future(refusal(predict(server, row(), timeout=0.2)))
+    patient = asyncio.ensure_future(predict(server, row()))
+    assert (await late).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    may_end.set()
+    assert (await patient).prediction == 3
+
+
+def stream(server: "Server") -> Any:
+    return server.channel.stream_stream(
+        f"/{SERVICE}/PredictStream",
+        request_serializer=lambda one: one if isinstance(one, bytes) else one.SerializeToString(),
+        response_deserializer=pb.PredictResponse.FromString,
+    )
+
+
+async def test_a_stream_is_answered_in_order_each_row_by_its_version(server: "Server") -> None:
+    call = stream(server)()
+    for tenure in range(5):
+        await call.write(row(tenure))
+        answer = await call.read()
+        assert (answer.prediction, answer.model_version) == (tenure, "1.0.0")
+    server.swap("2.0.0", revision=2)
+    await call.write(row())
+    assert (await call.read()).model_version == "2.0.0"
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_bad_row_of_a_stream_is_answered_with_its_error(server: "Server") -> None:
+    async def rows() -> AsyncIterator[pb.PredictRequest | bytes]:
+        for tenure in range(300):
+            yield row(tenure)
+            yield row(contract="weekly")
+            yield b"\xff\xff"
+
+    answers = [answer async for answer in stream(server)(rows())]
+    assert [one.prediction for one in answers[::3]] == list(range(300))
+    assert all("contract must be one of" in one.error for one in answers[1::3])
+    assert all(one.error == "the message is no PredictRequest" for one in answers[2::3])
+    assert len(answers) == 900
+
+
+async def test_a_stream_that_is_not_read_does_not_fill_the_server(server: "Server") -> None:
+    computed: list[int] = []
+    server.swap("1.1.0", stand_in.Echo(lambda table: computed.append(table.rows)))
+    # A client that takes 64 KiB before it reads; it would take megabytes by itself.
+    channel = grpc.aio.insecure_channel(server.address, options=[("grpc.http2.bdp_probe", 0)])
+    call = channel.stream_stream(f"/{SERVICE}/PredictStream", request_serializer=pb.PredictRequest.SerializeToString)()
+    wrote = 0
+
+    async def write() -> None:
+        nonlocal wrote
+        while True:
+            await call.write(row(tenure=wrote))
+            wrote += 1
+
+    writing = asyncio.create_task(write())
+    before = -1
+    while sum(computed) > before:  # until the writer is made to wait, and the server computes no further
+        before = sum(computed)
+        await asyncio.wait({writing}, timeout=1)
+    assert 0 < before <= wrote
+    writing.cancel()
+    await asyncio.wait({writing})
+    await channel.close()
+    call.cancel()
+
+
+async def test_a_leaving_server_answers_what_it_read_and_says_that_there_was_more(server: "Server") -> None:
+    call = stream(server)()
+    await call.write(row(1))
+    assert (await call.read()).prediction == 1
+    server.leaving.set()
+    assert (await refusal(call.read())).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_unknown_method_is_unimplemented(server: "Server") -> None:
+    refused = await refusal(server.call(f"{SERVICE}/Nothing", b"", pb.PredictResponse))
+    assert refused.code() is grpc.StatusCode.UNIMPLEMENTED
