@@ -29,7 +29,7 @@ from benchmarks import (
 
 SECONDS = 4
 WHOLE = rounds.Plan({1: 2, 16: 3, 64: SECONDS, 256: SECONDS}, rounds=3)
-QUICK = rounds.Plan({1: 1, 64: 2}, rounds=3)
+QUICK = rounds.Plan({1: 1, 64: 2}, rounds=3, once=frozenset({"tutorial FastAPI"}))
 QUICK_MODELS = ("logistic", "forest", "churn")
 
 
@@ -72,7 +72,7 @@ def run(
     _confine()
     usual = QUICK if quick else WHOLE
     wanted = {number: usual.seconds.get(number, SECONDS) for number in connections or usual.seconds}
-    plan = rounds.Plan(wanted, times or usual.rounds)
+    plan = rounds.Plan(wanted, times or usual.rounds, usual.once)
     compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or (subjects.QUICK if quick else ("*",)))]
     found = _new_run(plan, compared)
     file = out or _place(found, quick=quick)

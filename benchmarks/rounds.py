@@ -24,10 +24,12 @@ class Plan:
     Attributes:
         seconds: How long one load lasts, by number of connections.
         rounds: How many turns each subject gets at each number of connections.
+        once: Subjects that get one turn only: far from what is looked at, and slow to work off what is left queued.
     """
 
     seconds: Mapping[int, float]
     rounds: int
+    once: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def measure(run: results.Run, names: Iterable[str], compared: Sequence[subjects.
                     # Another one first each time: nobody always has the coolest core.
                     turn = number % max(1, len(running))
                     for one in [*running[turn:], *running[:turn]]:
+                        if number and one.subject.name in plan.once:
+                            continue
                         run.samples.append(_sample(one, model, number, connections, seconds))
 
 
