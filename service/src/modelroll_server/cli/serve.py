@@ -53,11 +53,11 @@ def serve(path: str | None, **flags: Any) -> None:
     # Before numpy is imported. One thread a computation: several requests are computed side by side instead, on as
     # many threads as there are CPUs.
     os.environ.update(cpu.thread_variables(1, os.environ))
-    from modelroll_server import app
+    from modelroll_server import app, listening
 
     try:
         app.run(settings)
-    except app.CannotListen as error:
+    except listening.CannotListen as error:
         click.echo(f"modelroll: {error}", err=True)
         sys.exit(1)
     _leave()
