@@ -12,6 +12,9 @@ from typing import Any, Literal
 MAX_BATCH_SIZE = 1_024
 
 
+MOST_WORKERS = 256
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names the variable and says what it may be."""
 
@@ -45,6 +48,10 @@ class Settings:
     host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside
     port: int = 8000
     management_port: int = 8081
+    workers: int | Literal["auto"] = 1
+    """Processes that answer; `auto`: one for each CPU that may be used."""
+    worker_timeout: float = 60.0
+    """Seconds that a worker may be silent, busy with one thing, before it is taken for hung and started anew."""
     drain_delay: float = 0.0
     """Seconds between SIGTERM and the close of idle connections; the chart sets 6."""
     shutdown_timeout: float = 30.0
@@ -74,6 +81,12 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
     return Settings(**given)
 
 
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `from_environment` reads the same settings from; what is not set is empty."""
+    values = ((field.name.upper(), getattr(settings, field.name)) for field in dataclasses.fields(Settings))
+    return {name: "" if value is None else str(value) for name, value in values}
+
+
 def _text(_name: str, text: str) -> str:
     return text
 
@@ -94,6 +107,14 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
 def _port(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise SettingsError(f"{name} is {text!r}, and may be a port: 0 (any free one) to 65535")
+    return int(text)
+
+
+def _workers(name: str, text: str) -> int | str:
+    if text.lower() == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
+        raise SettingsError(f"{name} is {text!r}, and may be auto or a number from 1 to {MOST_WORKERS}")
     return int(text)
 
 
@@ -151,6 +172,8 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "host": _text,
     "port": _port,
     "management_port": _port,
+    "workers": _workers,
+    "worker_timeout": _seconds,
     "drain_delay": _seconds,
     "shutdown_timeout": _seconds,
     "pod_name": _text,

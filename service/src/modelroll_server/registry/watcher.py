@@ -112,6 +112,8 @@ class Watcher:
             await self._load_marked(snapshot, want)
         except errors.LoadError as error:
             self._registry.refuse(want, error, for_good=True)
+            if isinstance(error, errors.CrashedWhileLoading):
+                self._marker.crash(want.revision)
             return
         # While it loaded the rollout may have been called off: nobody may see a version that is not wanted any more.
         await self._end(want, is_wanted=want.asks_the_same(targets.wanted(await self._source.read())))
