@@ -64,3 +64,10 @@ def test_grpc_may_be_off() -> None:
 def test_nothing_to_serve_is_refused() -> None:
     with pytest.raises(SettingsError, match="MODEL_PATH is not set"):
         settings.from_environment({})
+
+
+def test_several_workers_speak_no_grpc() -> None:
+    assert settings.from_environment({"MODEL_PATH": "a", "WORKERS": "2"}).grpc_port is None
+    assert settings.from_environment({"MODEL_PATH": "a", "WORKERS": "auto", "GRPC_PORT": "off"}).grpc_port is None
+    with pytest.raises(SettingsError, match="GRPC_PORT is 50051, and may be off"):
+        settings.from_environment({"MODEL_PATH": "a", "WORKERS": "2", "GRPC_PORT": "50051"})

@@ -12,6 +12,9 @@ from typing import Any, Literal
 MAX_BATCH_SIZE = 1_024
 
 
+MOST_WORKERS = 256
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names the variable and says what it may be."""
 
@@ -51,6 +54,10 @@ class Settings:
     """The largest gRPC message that is read."""
     grpc_max_send_bytes: int = 64 * 2**20
     """The largest gRPC message that is sent."""
+    workers: int | Literal["auto"] = 1
+    """Processes that answer; `auto`: one for each CPU that may be used."""
+    worker_timeout: float = 60.0
+    """Seconds that a worker may be silent, busy with one thing, before it is taken for hung and started anew."""
     drain_delay: float = 0.0
     """Seconds between SIGTERM and the close of idle connections; the chart sets 6."""
     shutdown_timeout: float = 30.0
@@ -77,7 +84,15 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
     if not given.get("model_path") and not given.get("target_dir"):
         raise SettingsError("MODEL_PATH is not set: name an artifact, a model file or a model's directory")
     given.setdefault("model_path", "")
+    if given.get("workers", 1) != 1 and given.setdefault("grpc_port", None) is not None:
+        raise SettingsError(f"GRPC_PORT is {given['grpc_port']}, and may be off where WORKERS is not 1")
     return Settings(**given)
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `from_environment` reads the same settings from; what is not set is empty."""
+    values = ((field.name.upper(), getattr(settings, field.name)) for field in dataclasses.fields(Settings))
+    return {name: "" if value is None else str(value) for name, value in values}
 
 
 def _text(_name: str, text: str) -> str:
@@ -110,6 +125,14 @@ def _port_or_off(name: str, text: str) -> int | None:
 def _bytes(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 11 and 1 <= int(text) < 2**31):
         raise SettingsError(f"{name} is {text!r}, and may be a number of bytes from 1 to {2**31 - 1}")
+    return int(text)
+
+
+def _workers(name: str, text: str) -> int | str:
+    if text.lower() == "auto":
+        return "auto"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
+        raise SettingsError(f"{name} is {text!r}, and may be auto or a number from 1 to {MOST_WORKERS}")
     return int(text)
 
 
@@ -170,6 +193,8 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "grpc_port": _port_or_off,
     "grpc_max_receive_bytes": _bytes,
     "grpc_max_send_bytes": _bytes,
+    "workers": _workers,
+    "worker_timeout": _seconds,
     "drain_delay": _seconds,
     "shutdown_timeout": _seconds,
     "pod_name": _text,

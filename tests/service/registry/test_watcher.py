@@ -7,6 +7,7 @@ import pytest
 
 import stand_in
 from modelroll_server import errors
+from modelroll_server.registry.candidates import InProcess
 from modelroll_server.registry.marker import Marker
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Content, Snapshot, Target
@@ -37,7 +38,9 @@ class Pod:
         self.loads = stand_in.Loads()
         self.registry = Registry(Metrics(), lazy=lazy)
         self.now = 0.0
-        self.watcher = Watcher(self.source, self.registry, self.loads, Marker(state), lambda: self.now)
+        self.watcher = Watcher(
+            self.source, self.registry, InProcess(self.registry, self.loads), Marker(state), lambda: self.now
+        )
 
     async def step(self) -> dict[str, object]:
         await self.watcher.step()

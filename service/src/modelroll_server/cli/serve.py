@@ -29,6 +29,8 @@ from modelroll_server.telemetry import cpu, logs
 @click.option("--port", metavar="PORT", help="Port of predictions (8000).")
 @click.option("--management-port", metavar="PORT", help="Port of probes, status and metrics (8081).")
 @click.option("--grpc-port", metavar="PORT|off", help="Port of gRPC (50051), or off.")
+@click.option("--workers", metavar="N|auto", help="Processes that answer (1); auto: one for each usable CPU.")
+@click.option("--worker-timeout", metavar="SECONDS", help="Silence after which a worker is started anew (60).")
 @click.option("--drain-delay", metavar="SECONDS", help="Between SIGTERM and the close of idle connections.")
 @click.option("--shutdown-timeout", metavar="SECONDS", help="What requests in flight get after that.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
@@ -54,14 +56,26 @@ def serve(path: str | None, **flags: Any) -> None:
     # Before numpy is imported. One thread a computation: several requests are computed side by side instead, on as
     # many threads as there are CPUs.
     os.environ.update(cpu.thread_variables(1, os.environ))
-    from modelroll_server import app
+    from modelroll_server import errors
 
     try:
-        app.run(settings)
-    except app.CannotListen as error:
+        _run(settings)
+    except errors.ModelrollError as error:
         click.echo(f"modelroll: {error}", err=True)
         sys.exit(1)
     _leave()
+
+
+def _run(settings: configuration.Settings) -> None:
+    workers = cpu.usable() if settings.workers == "auto" else settings.workers
+    if workers == 1:
+        from modelroll_server import app
+
+        app.run(settings)
+    else:
+        from modelroll_server.workers import parent
+
+        parent.run(settings, workers)
 
 
 def _leave() -> None:

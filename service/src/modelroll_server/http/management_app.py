@@ -1,27 +1,38 @@
 """Port 8081: `/livez`, `/readyz`, `/status` and `/metrics`, for Kubernetes, the operator and Prometheus."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from modelroll_server.http import asgi
 from modelroll_server.http.asgi import JSON, Lifecycle, Receive, Response, Scope, Send
-from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.record import Record
 from modelroll_server.telemetry import metrics as telemetry
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+class Exposed(Protocol):
+    """Something that Prometheus may read."""
+
+    def exposition(self) -> bytes:
+        """The text that a scrape gets."""
 
 
 class ManagementApp:
     """The ASGI application of the management port."""
 
     def __init__(
-        self, registry: Registry, metrics: telemetry.Metrics, lifecycle: Lifecycle, pod: tuple[str, str]
+        self,
+        record: Record,
+        metrics: Exposed,
+        lifecycle: Lifecycle,
+        pod: tuple[str, str],
+        workers: Callable[[], Sequence[Mapping[str, Any]]] = tuple,
     ) -> None:
-        self._registry = registry
+        self._record = record
+        self._workers = workers
         self._metrics = metrics
         self._lifecycle = lifecycle
         self._pod = pod
@@ -52,16 +63,14 @@ class ManagementApp:
     def _readyz(self) -> Response:
         # 200 while draining, too: the endpoint is already marked as terminating, and when all pods drain at once the
         # ones that still serve are what is left to route to.
-        if self._registry.is_ready and self._lifecycle.listening:
-            return Response(200, b"ok\n", [_TEXT])
-        if self._registry.is_ready:
+        if not self._record.is_ready:
+            return Response(503, f"{self._record.why_not_ready()}\n".encode(), [_TEXT])
+        if not self._lifecycle.listening:
             return Response(503, b"not all ports listen yet\n", [_TEXT])
-        failure = self._registry.status()["failure"]
-        why = "no model is loaded yet" if failure is None else f"{failure['reason']}: {failure['message']}"
-        return Response(503, f"{why}\n".encode(), [_TEXT])
+        return Response(200, b"ok\n", [_TEXT])
 
     def _status(self) -> Response:
-        document = self._registry.status()
+        document = self._record.status()
         reloads = document.pop("reloads")
         name, uid = self._pod
         document = {
@@ -70,7 +79,7 @@ class ManagementApp:
             "counters": {"requests": self._lifecycle.requests, "reloads": reloads},
             "drift": None,
             "candidate": None,
-            "workers": [],
+            "workers": self._workers(),
         }
         return Response(200, msgspec.json.encode(document), [JSON])
 

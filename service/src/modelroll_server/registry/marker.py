@@ -39,6 +39,11 @@ class Marker:
         self._document.loading = revision
         self._write()
 
+    def crash(self, revision: int) -> None:
+        """Say that a load took down a process that was not this one."""
+        self._document.crashed = [*self._document.crashed[-99:], revision]
+        self._write()
+
     def clear(self) -> None:
         """Say that it ended, well or not."""
         self._document.loading = None

@@ -96,3 +96,16 @@ class Directory:
 def is_model_directory(path: Path) -> bool:
     """Whether `path` holds the versions of a model rather than being one."""
     return path.is_dir() and not catalog.is_artifact(path)
+
+
+def named(model_path: str, root: Path, digest: str | None, target_dir: Path | None) -> TargetSource:
+    """What says what to serve, for a MODEL_PATH (or none), the mount, MODEL_DIGEST and the directory of targets."""
+    if not model_path:
+        return Files(target_dir, None)
+    path = Path(model_path)
+    place = path if path.is_absolute() else root / path
+    if target_dir is None and is_model_directory(place):
+        return Directory(place)
+    # Relative where it can be, so that a target that names the same place is seen to be the same.
+    name = str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
+    return Files(target_dir, Content(path=name, digest=digest, env=True))

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from modelroll_server.artifact.manifest import Manifest
+from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Schema
@@ -48,3 +49,8 @@ class Version:
     def number(self) -> str:
         """The version, such as `2.0.0`."""
         return self.manifest.version
+
+    @property
+    def served(self) -> Served:
+        """The same in words."""
+        return Served(self.content, self.model, self.number, self.digest, self.runtime.kind, self.loaded, self.seconds)

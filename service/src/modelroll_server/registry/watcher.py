@@ -4,20 +4,18 @@ Owns when things happen: the reading every 100 ms, the back-off, the one load at
 """
 
 import asyncio
-import concurrent.futures
 import time
 from collections.abc import Callable
 
 import structlog
 
 from modelroll_server import errors
-from modelroll_server.registry import loader as loaders
 from modelroll_server.registry import target as targets
+from modelroll_server.registry.candidates import Candidates
 from modelroll_server.registry.marker import Marker
-from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.record import Record
 from modelroll_server.registry.sources import TargetSource
 from modelroll_server.registry.target import Adopt, Clash, Content, Load, Snapshot, Target
-from modelroll_server.registry.version import Version
 
 PERIOD = 0.1
 LOOK_AGAIN = 1.0  # for an artifact that is not there (yet)
@@ -26,8 +24,6 @@ LONGEST_BACK_OFF = 10.0
 
 _log = structlog.get_logger(__name__)
 
-LoadFunction = Callable[[Content, Content | None], Version]
-
 
 class Watcher:
     """Follows one source of targets into one registry."""
@@ -35,17 +31,16 @@ class Watcher:
     def __init__(
         self,
         source: TargetSource,
-        registry: Registry,
-        load: LoadFunction,
+        registry: Record,
+        candidates: Candidates,
         marker: Marker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._registry = registry
-        self._load = load
+        self._candidates = candidates
         self._marker = marker
         self._clock = clock
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="load")
         self._failing: Target | None = None
         self._failures = 0
         self._next_try = 0.0
@@ -65,7 +60,7 @@ class Watcher:
 
     def close(self) -> None:
         """Begin no further load; one that runs is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._candidates.close()
 
     async def step(self) -> None:
         """Read once, and do what follows from it."""
@@ -77,7 +72,7 @@ class Watcher:
             return
         match targets.decide(snapshot, live, self._registry.refused, self._marker.crashed):
             case Adopt(want):
-                self._registry.adopt(want)
+                await self._candidates.adopt(want)
             case Clash(want, other):
                 self._registry.refuse(want, _clash(want, other), for_good=False)
             case Load(want):
@@ -101,7 +96,7 @@ class Watcher:
     async def _try_base(self, snapshot: Snapshot, want: Target) -> None:
         self._failures = self._failures + 1 if want == self._failing else 1
         try:
-            version = await self._load_marked(snapshot, want)
+            await self._load_marked(snapshot, want)
         except errors.LoadError as error:
             self._registry.refuse(want, error, for_good=False)
             self._failing = want
@@ -109,33 +104,32 @@ class Watcher:
             self._next_try = self._clock() + (LOOK_AGAIN if soon else back_off(self._failures))
             return
         latest = await self._source.read()
-        if want.asks_the_same(targets.base(latest)):
-            self._registry.swap(version, want)
-            loaders.exempt_from_collection()
-        else:
-            self._registry.abandon()  # the next step reads again and loads what is wanted now
+        # Otherwise the next step reads again and loads what is wanted now.
+        await self._end(want, is_wanted=want.asks_the_same(targets.base(latest)))
 
     async def _follow(self, snapshot: Snapshot, want: Target) -> None:
         try:
-            version = await self._load_marked(snapshot, want)
+            await self._load_marked(snapshot, want)
         except errors.LoadError as error:
             self._registry.refuse(want, error, for_good=True)
+            if isinstance(error, errors.CrashedWhileLoading):
+                self._marker.crash(want.revision)
             return
         # While it loaded the rollout may have been called off: nobody may see a version that is not wanted any more.
-        if want.asks_the_same(targets.wanted(await self._source.read())):
-            self._registry.swap(version, want)
+        await self._end(want, is_wanted=want.asks_the_same(targets.wanted(await self._source.read())))
+
+    async def _end(self, want: Target, *, is_wanted: bool) -> None:
+        if is_wanted:
+            await self._candidates.swap(want)
         else:
             self._registry.abandon()
-        del version
-        await asyncio.get_running_loop().run_in_executor(self._thread, loaders.return_memory)
+            await self._candidates.drop()
 
-    async def _load_marked(self, snapshot: Snapshot, want: Target) -> Version:
+    async def _load_marked(self, snapshot: Snapshot, want: Target) -> None:
         self._registry.begin(want)
-        baseline = targets.gated_by_baseline(snapshot, want)
-        loop = asyncio.get_running_loop()
         self._marker.set(want.revision)
         try:
-            return await loop.run_in_executor(self._thread, self._load, want.content, baseline)
+            await self._candidates.load(want, targets.gated_by_baseline(snapshot, want))
         finally:
             self._marker.clear()
 

@@ -4,9 +4,9 @@ Owns the collectors, in a registry of its own so that two servers in one process
 beyond the words it is given as labels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
 from modelroll_server.telemetry.tally import Tallies
@@ -81,6 +81,10 @@ class Metrics:
         """Name the one version that is live."""
         self.info.clear()
         self.info.labels(**labels).set(1)
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric as it is now."""
+        return self._registry.collect()
 
     def exposition(self) -> bytes:
         """The text that a scrape gets."""

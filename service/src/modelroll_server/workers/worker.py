@@ -1,0 +1,197 @@
+"""One worker: it loads and answers what its parent tells it to, and reports.
+
+Owns nothing that is decided: not what is live, not when it accepts, not when it leaves. It ends with its parent.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import math
+import os
+import signal
+import socket
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from modelroll_server import errors, listening
+from modelroll_server import settings as configuration
+from modelroll_server.app import Answering
+from modelroll_server.http.asgi import Lifecycle
+from modelroll_server.registry.target import Content, Target
+from modelroll_server.settings import Settings
+from modelroll_server.telemetry import cpu, logs
+from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.workers.accounts import families
+from modelroll_server.workers.messages import (
+    Accept,
+    Adopt,
+    Asked,
+    Begin,
+    Channel,
+    Drain,
+    Drop,
+    Failed,
+    Hello,
+    Leave,
+    Load,
+    Loaded,
+    Order,
+    Refuse,
+    Report,
+    See,
+    Swap,
+    Swapped,
+)
+
+REPORT_EVERY = 1.0  # seconds
+_PR_SET_PDEATHSIG = 1
+_OF_THE_PARENT = "modelroll_server.registry.record"  # its lines are written once, by the parent
+
+
+class Worker:
+    """What one worker is made of."""
+
+    def __init__(self, settings: Settings, port: socket.socket, channel: Channel, threads: int) -> None:
+        self._port = port
+        self._channel = channel
+        self._lifecycle = Lifecycle()
+        self._metrics = Metrics()
+        # What is loaded and live is counted by the parent, once for all: here it goes nowhere.
+        answering = Answering(settings, self._metrics, Metrics(), self._lifecycle, threads=threads)
+        self._registry, self._candidates = answering.registry, answering.candidates
+        self._inference = answering.inference
+        self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
+        self._listener = listening.listener(answering.app, self._grace)
+        self._serving: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._interrupted = asyncio.Event()
+        self._left = asyncio.Event()
+        self._changes: asyncio.Queue[Load | Swap | Drop | Adopt] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Do as told until told to leave, or until the parent is gone."""
+        self._channel.send(Hello())
+        jobs = (self._obey(), self._change(), self._report(), self._ask(), self._left.wait())
+        tasks = [asyncio.create_task(each) for each in jobs]
+        # Each ends before this worker has left only by a fault, which must not leave half a worker behind.
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
+        self._inference.close()
+        self._candidates.close()
+        with contextlib.suppress(OSError):
+            self._channel.send(self._state())
+            await self._channel.sent()
+
+    async def _obey(self) -> None:
+        while (order := await self._channel.order()) is not None:
+            self._follow(order)
+        os._exit(1)  # the parent is gone, and with it whoever would say what is live
+
+    def _follow(self, order: Order) -> None:
+        match order:
+            case See(snapshot):
+                self._registry.see(snapshot)
+            case Begin(want):
+                self._registry.begin(want)
+            case Refuse(want, failure, for_good):
+                self._registry.refuse(want, failure.error(), for_good=for_good)
+            case Load() | Swap() | Drop() | Adopt():
+                self._changes.put_nowait(order)
+            case Accept():
+                self._serving = asyncio.create_task(self._listener.serve([self._port]))
+            case Drain():
+                self._lifecycle.draining = self._registry.draining = True
+            case Leave(patience):
+                if self._leaving is not None:
+                    self._interrupted.set()
+                else:
+                    self._leaving = asyncio.create_task(self._leave(patience))
+
+    async def _change(self) -> None:
+        while True:
+            match await self._changes.get():
+                case Load(want, baseline):
+                    await self._load(want, baseline)
+                case Swap(want):
+                    await self._candidates.swap(want)
+                    self._channel.send(Swapped())
+                case Drop():
+                    self._registry.abandon()
+                    await self._candidates.drop()
+                case Adopt(want):
+                    await self._candidates.adopt(want)
+
+    async def _load(self, want: Target, baseline: Content | None) -> None:
+        try:
+            served = await self._candidates.load(want, baseline)
+        except errors.LoadError as error:
+            self._channel.send(Failed.of(error))
+        else:
+            self._channel.send(Loaded(served))
+
+    async def _report(self) -> None:
+        while True:
+            self._channel.send(self._state())
+            await self._channel.sent()
+            await asyncio.sleep(REPORT_EVERY)
+
+    async def _ask(self) -> None:
+        await self._registry.asked.wait()
+        self._channel.send(Asked())
+        await asyncio.Event().wait()
+
+    async def _leave(self, patience: float) -> None:
+        if self._serving is not None:
+            while not (self._listener.started or self._serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            await self._listener.leave(self._grace, patience, self._interrupted)
+            await self._serving
+        self._left.set()
+
+    def _state(self) -> Report:
+        return Report(self._lifecycle.requests, _resident(), families(self._metrics.collect()))
+
+
+def main(index: int, port: int, channel: int) -> None:
+    """Be one worker: number `index`, on the listening socket `port`, told and heard through the socket `channel`."""
+    _end_with_parent()
+    # A terminal sends its signals to all processes; what follows from them is the parent's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    settings = configuration.from_environment(os.environ)
+    logs.configure(settings.log_level, settings.log_format)
+    logging.getLogger(_OF_THE_PARENT).setLevel(logging.ERROR)
+    structlog.contextvars.bind_contextvars(worker=index)
+    assert isinstance(settings.workers, int)
+    threads = math.ceil(cpu.usable() / settings.workers)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, socket.socket(fileno=port), socket.socket(fileno=channel), threads))
+        logging.shutdown()
+        os._exit(0)  # also when a computation that nobody waits for still runs in a thread
+
+
+async def _run(settings: Settings, port: socket.socket, channel: socket.socket, threads: int) -> None:
+    port.setblocking(False)
+    reader, writer = await asyncio.open_unix_connection(sock=channel)
+    await Worker(settings, port, Channel(reader, writer), threads).run()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, also while it is stopped or computes."""
+    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux the end of the channel must do
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _resident() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
