@@ -20,7 +20,7 @@ _SAMPLES, _MIXTURES = "samples", "mixtures"
 _MAX_SAMPLES = 10_000
 _MAX_INSIDE = 0.001  # of the samples
 _POOLED = 2_000  # rows beside the samples to make others of
-_SINGLY = 8  # every eighth row is asked alone as well
+_SINGLY = 32  # of so many rows one is asked alone as well
 _SHOWN = 3
 
 

@@ -53,6 +53,9 @@ def make(pool: Pool, share: float) -> Iterator[tuple[Table, int]]:
         moved_by = _moved_by(pool, view)
         done = 0
         while done < len(thresholds.value):
+            if pool.budget.is_over(share):
+                yield pool.table.slice(0, 0), left
+                return
             part = thresholds.of(np.arange(done, min(len(thresholds.value), done + max(64, pool.pace.rows))))
             done += len(part.value)
             left -= len(part.value)
