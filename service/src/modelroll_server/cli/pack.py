@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from modelroll_server.errors import PackFailed
-from modelroll_server.packing import advice, samples
+from modelroll_server.packing import advice, mlflow, samples
 from modelroll_server.packing import pack as packing
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EXISTING_MODEL = click.Path(exists=True, path_type=Path)
 
 
 def _metric(text: str) -> tuple[str, float]:
@@ -29,10 +30,10 @@ def _created() -> datetime | None:
 
 
 @click.command("pack")
-@click.argument("files", nargs=-1, required=True, type=_EXISTING, metavar="[PREPROCESSOR] MODEL")
+@click.argument("files", nargs=-1, required=True, type=_EXISTING_MODEL, metavar="[PREPROCESSOR] MODEL")
 @click.option("--model", required=True, help="Name that clients call.")
 @click.option("--version", required=True, help="SemVer, such as 2.0.0 or 2.1.0-rc.1.")
-@click.option("--samples", "sampled", required=True, type=_EXISTING, help="Rows that it gets: Parquet or CSV.")
+@click.option("--samples", "sampled", type=_EXISTING, help="Rows that it gets: Parquet or CSV.")
 @click.option("--golden", type=_EXISTING, help="Rows of your own to become golden rows, all of them.")
 @click.option("--metric", "metrics", multiple=True, help="NAME=NUMBER of the training run; may be repeated.")
 @click.option("--out", default="models", show_default=True, type=click.Path(file_okay=False, path_type=Path))
@@ -40,24 +41,29 @@ def pack(
     files: tuple[Path, ...],
     model: str,
     version: str,
-    sampled: Path,
+    sampled: Path | None,
     golden: Path | None,
     metrics: tuple[str, ...],
     out: Path,
 ) -> None:
     """Make an artifact: OUT/<model>/<version>/.
 
-    MODEL is what joblib, pickle or skops wrote; with a PREPROCESSOR before it, the two become one pipeline. The schema
+    MODEL is what joblib, pickle or skops wrote; with a PREPROCESSOR before it, the two become one pipeline. Or it is
+    a model directory of MLflow, whose input example stands for the samples where none are given. The schema
     comes from the samples, and from what the estimator refuses when asked.
     """
     if len(files) > 2:
         raise click.UsageError("one model file, or a preprocessor and a model")
     try:
+        source = mlflow.source(files)
+        rows = samples.read(sampled) if sampled else source.example
+        if rows is None:
+            raise click.UsageError("--samples is missing, and no rows were saved with the model")
         request = packing.Request(
-            files=files,
+            files=source.files,
             model=model,
             version=version,
-            samples=samples.read(sampled),
+            samples=rows,
             golden=samples.read(golden) if golden else None,
             metrics=dict(_metric(text) for text in metrics),
             created=_created(),
@@ -65,8 +71,8 @@ def pack(
         packed = packing.pack(request, out)
     except PackFailed as error:
         raise click.ClickException(error.message) from error
-    rows = len(packed.manifest.golden.rows) if packed.manifest.golden else 0
-    click.echo(f"{packed.path}: {len(packed.manifest.inputs)} inputs, {rows} golden rows")
+    golden_rows = len(packed.manifest.golden.rows) if packed.manifest.golden else 0
+    click.echo(f"{packed.path}: {len(packed.manifest.inputs)} inputs, {golden_rows} golden rows")
     if types := packed.manifest.runtimes[0].skops_types:
         click.echo(
             f"Types that skops does not know to be harmless; who gives the digest trusts them: {', '.join(types)}"

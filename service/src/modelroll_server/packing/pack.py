@@ -123,7 +123,9 @@ def describe(request: Request, loaded: Loaded) -> manifests.Manifest:
                 format=loaded.file_format,
                 file=loaded.name,
                 requires=requirements.installed(
-                    modules.distributions(estimator) | ({"skops"} if loaded.file_format == "skops" else set())
+                    modules.distributions(estimator)
+                    | modules.of_pickle(loaded.data)
+                    | ({"skops"} if loaded.file_format == "skops" else set())
                 ),
                 skops_types=loaded.skops_types,
             )
