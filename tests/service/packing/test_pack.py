@@ -18,6 +18,7 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.mixture import GaussianMixture
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -107,6 +108,7 @@ MODELS: dict[str, tuple[Any, Callable[[pd.DataFrame], Any], list[Any] | None, st
         "classifier",
     ),
     "clusters": (KMeans(2, n_init=1, random_state=0), lambda f: None, None, "cluster"),
+    "mixture": (GaussianMixture(2, random_state=0), lambda f: None, [0, 1], "cluster"),
     "outliers": (IsolationForest(n_estimators=5, random_state=0), lambda f: None, None, "outlier"),
 }
 

@@ -134,7 +134,7 @@ def describe(request: Request, loaded: Loaded) -> manifests.Manifest:
         label=label,
         inputs=described,
         outputs=estimators.outputs(answers.prediction, answers.probability, answers.score),
-        classes=estimators.classes(estimator),
+        classes=_classes(estimator, answers),
         golden=golden.make(Schema(described), served, tables, answers),
         metrics=dict(request.metrics),
     )
@@ -222,9 +222,16 @@ def _compare(estimator: Any, call: str, frame: "pd.DataFrame", answers: Outputs)
         )
 
 
+def _classes(estimator: Any, answers: Outputs) -> list[manifests.Label | list[manifests.Label]] | None:
+    """Its classes; the components of a mixture, which it numbers, are the classes of its probabilities."""
+    if not hasattr(estimator, "classes_") and isinstance(answers.probability, np.ndarray):
+        return list(range(answers.probability.shape[1]))
+    return estimators.classes(estimator)
+
+
 def _label(estimator: Any, runtime: scikit.SklearnRuntime, table: Table, answers: Outputs) -> scikit.LabelFrom:
     """Whether one call of predict_proba can answer both: on the samples, and on rows shuffled from their columns."""
-    if answers.probability is None or isinstance(answers.probability, list):
+    if not isinstance(answers.probability, np.ndarray) or not hasattr(estimator, "classes_"):
         return "predict"
     if any(type(part).__name__ in _NEVER_ARGMAX for part in estimators.parts(estimator)):
         return "predict"

@@ -9,6 +9,7 @@ from modelroll_server.packing.equality.pool import Pool
 from modelroll_server.tensors import Array, Outputs, Table
 
 PAIRS = 256
+_AT_ONCE = 64
 
 
 def make(pool: Pool, share: float) -> Iterator[tuple[Table, int]]:
@@ -16,8 +17,8 @@ def make(pool: Pool, share: float) -> Iterator[tuple[Table, int]]:
     ones, others = _pairs(pool)
     done = 0
     while done < len(ones):
-        chosen = slice(done, done + pool.pace.rows)
-        done = min(len(ones), done + pool.pace.rows)
+        chosen = slice(done, done + max(_AT_ONCE, pool.pace.rows))  # every chunk is some seventy questions
+        done = min(len(ones), chosen.stop)
         pairs = _Pairs(pool, ones[chosen], others[chosen], share)
         yield Table.concat(pairs.together()), 2 * (len(ones) - done)
 
