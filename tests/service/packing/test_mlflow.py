@@ -130,7 +130,8 @@ def by_value(tmp_path: Path) -> Path:
 def test_a_function_written_by_value_is_packed_and_cloudpickle_required(tmp_path: Path) -> None:
     result = pack(by_value(tmp_path))
     assert result.exit_code == 0, result.output
-    trained = catalog.read(tmp_path / "models/m/1.0.0").manifest.runtimes[-1]
+    trained = catalog.read(tmp_path / "models/m/1.0.0").manifest.sklearn
+    assert trained is not None
     assert trained.requires["cloudpickle"] == cloudpickle.__version__
 
 
