@@ -1,9 +1,11 @@
 """Which differences are rounding and no more: scikit-learn itself answers so at a row that is as good as the same.
 
-Two of them. *Inside the margin*: the label alone differs, and scikit-learn's own numbers for the two labels are nearer
-than rounding. *Backward error*: for a model without trees, whose borders are computed and not compared, the compiled
-answer is scikit-learn's at a row that is a billionth away. Neither excuses a tie where the model is constant around the
-row (a vote, a leaf): there a rule breaks it, and the rule must be the same.
+*Inside the margin*: the label alone differs, and scikit-learn's own numbers for the two labels are nearer than
+rounding. For models without trees, whose borders are computed and not compared, two more. *Backward error*: the
+compiled answer is scikit-learn's at a row that is a billionth away. *Swallowed*: one value is so large that
+scikit-learn no longer sees the rest of the row; which of its neighbours is nearest is then a matter of rounding alone.
+None excuses a tie where the model is constant around the row (a vote, a leaf): there a rule breaks it, and the rule
+must be the same.
 """
 
 from collections.abc import Callable
@@ -19,6 +21,8 @@ NEAR = 1e-9
 _MOVES = 16
 _SINGLE_COLUMNS = 32
 _EXAMINED = 1024
+_LARGE = 1e6  # times the largest sample
+_COMPANIONS = 16
 _AT_ONCE = 64
 
 
@@ -37,8 +41,10 @@ class Excuses:
         self._votes = self.is_exact or any(hasattr(part, "kneighbors") for part in estimators.parts(estimator))
         self._reference = pool.subject.reference
         self._random = pool.random
+        self._pool = pool
         self._floats = [index for index in pool.movable.tolist() if columns[index].dtype.kind == "f"]
         self._scales = [_scale(columns[index]) for index in self._floats]
+        self._largest = [_largest(columns[index][: pool.samples]) for index in self._floats]
 
     def excused(self, table: Table, expected: Outputs, found: Outputs) -> Array:
         """Which of these rows, all of them answered otherwise, differ by rounding alone, [rows]."""
@@ -49,7 +55,11 @@ class Excuses:
             def answered_nearby(part: Array) -> Array:
                 return self._is_answered_nearby(rows.take(table, part), rows.take_answers(found, part))
 
+            def swallowed(part: Array) -> Array:
+                return self._is_swallowed(rows.take(table, part), rows.take_answers(expected, part))
+
             _by_parts(excused, np.flatnonzero(~excused), answered_nearby)
+            _by_parts(excused, np.flatnonzero(~excused & _is_finite(expected) & _is_finite(found)), swallowed)
         return excused
 
     def inside_margin(self, table: Table, expected: Outputs) -> Array:
@@ -76,7 +86,7 @@ class Excuses:
 
     def _is_constant(self, table: Table, expected: Outputs) -> Array:
         """Where scikit-learn gives the very same numbers to rows that are a billionth away, [rows]."""
-        nearby, each = self._nearby(table)
+        nearby, each = self._nearby(table, self._moves())
         there = self._reference.predict(nearby)
         here = rows.take_answers(expected, np.repeat(np.arange(table.rows), each))
         same = np.ones(nearby.rows, bool)
@@ -86,22 +96,44 @@ class Excuses:
 
     def _is_answered_nearby(self, table: Table, found: Outputs) -> Array:
         """Where scikit-learn answers a row that is a billionth away as the compiled model answers this one, [rows]."""
-        nearby, each = self._nearby(table)
+        nearby, each = self._nearby(table, np.concatenate([self._moves(), self._moves_alone()]))
         there = self._reference.predict(nearby)
         here = rows.take_answers(found, np.repeat(np.arange(table.rows), each))
         differ = self.tolerance.labels_differ(there, here) | self.tolerance.numbers_differ(there, here)
         return np.asarray(~differ.reshape(table.rows, each).all(axis=1))
 
-    def _nearby(self, table: Table) -> tuple[Table, int]:
-        """Rows a billionth away from each row, and how many each has: every number moved, or one of them."""
-        width = len(self._floats)
-        moves = self._random.choice([-1.0, 1.0], (_MOVES, width)) * self._random.choice([1.0, 1e-3], (_MOVES, 1))
-        single = self._random.permutation(width)[:_SINGLE_COLUMNS]
-        alone = np.zeros((2 * len(single), width))
-        alone[np.arange(len(single)), single] = 1.0
-        alone[len(single) + np.arange(len(single)), single] = -1.0
-        moves = np.tile(NEAR * np.concatenate([moves, alone]), (table.rows, 1))
-        each = len(moves) // table.rows
+    def _is_swallowed(self, table: Table, expected: Outputs) -> Array:
+        """Where scikit-learn answers the same whatever stands beside the large values of the row, [rows]."""
+        each = _COMPANIONS
+        repeated = np.repeat(np.arange(table.rows), each)
+        companions = self._random.integers(0, self._pool.table.rows, len(repeated))
+        columns, large = [], np.zeros((len(repeated), len(table.names)), bool)
+        for index, (column, others) in enumerate(zip(table.columns, self._pool.table.columns, strict=True)):
+            if index in self._floats:
+                limit = _LARGE * self._largest[self._floats.index(index)]
+                large[:, index] = np.abs(column[repeated].astype(np.float64)) > limit
+            columns.append(np.where(large[:, index], column[repeated], others[companions]))
+        there = self._reference.predict(Table(table.names, tuple(columns), len(repeated)))
+        here = rows.take_answers(expected, repeated)
+        differ = self.tolerance.labels_differ(here, there) | self.tolerance.numbers_differ(here, there)
+        alone = ~large.any(axis=1) | large.all(axis=1)
+        return np.asarray(~(differ | alone).reshape(table.rows, each).any(axis=1))
+
+    def _moves(self) -> Array:
+        """Every number a little up or down, [moves, numbers]."""
+        size = (_MOVES, len(self._floats))
+        return np.asarray(self._random.choice([-1.0, 1.0], size) * self._random.choice([1.0, 1e-3], (_MOVES, 1)))
+
+    def _moves_alone(self) -> Array:
+        """One number up or down, the others where they are, [moves, numbers]."""
+        chosen = self._random.permutation(len(self._floats))[:_SINGLE_COLUMNS]
+        up = np.eye(len(self._floats))[chosen]
+        return np.concatenate([up, -up])
+
+    def _nearby(self, table: Table, moves: Array) -> tuple[Table, int]:
+        """Rows a billionth away from each row, and how many each has."""
+        each = len(moves)
+        moves = np.tile(NEAR * moves, (table.rows, 1))
         repeated = rows.take(table, np.repeat(np.arange(table.rows), each))
         columns = [*repeated.columns]
         for place, index in enumerate(self._floats):
@@ -117,6 +149,19 @@ def _by_parts(found: Array, chosen: Array, decide: Callable[[Array], Array]) -> 
     for start in range(0, min(len(chosen), _EXAMINED), _AT_ONCE):
         part = chosen[start : start + _AT_ONCE]
         found[part] = decide(part)
+
+
+def _is_finite(outputs: Outputs) -> Array:
+    finite = np.ones(outputs.rows, bool)
+    for array in (*tolerance.probabilities(outputs), outputs.score, outputs.prediction):
+        if array is not None and array.dtype.kind == "f":
+            finite &= np.isfinite(array).reshape(outputs.rows, -1).all(axis=1)
+    return finite
+
+
+def _largest(column: Array) -> float:
+    present = np.abs(rows.finite(column).astype(np.float64))
+    return max(float(present.max()), 1.0) if len(present) else 1.0
 
 
 def _scale(column: Array) -> float:

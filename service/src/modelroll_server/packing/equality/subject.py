@@ -44,7 +44,7 @@ class Equal:
     """No row told the two apart.
 
     Attributes:
-        rows: How many were compared, by kind.
+        rows: How many were compared, by kind; `rounding` are those of any kind that are as near as rounding allows.
         seed: Of everything random; the same seed asks the same rows, as far as the time goes.
         seconds: How long it took.
         unasked: How many more there were, by kind, when the time was over; empty when all were asked.
