@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from modelroll_server.packing.converters.frame import Column, Frame
 from modelroll_server.packing.converters.registry import Answers, NotCompiled, compile_predictor, predictor
@@ -124,7 +125,7 @@ def isotonic_regression(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def dummy_regressor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The same number for all."""
     value = np.ravel(np.asarray(estimator.constant_, np.float64))
-    made = _nothing(graph, frame) + value
+    made = zeros(graph, frame) + value
     return Answers(made.reshape(-1) if len(value) == 1 else made)
 
 
@@ -136,8 +137,8 @@ def dummy_classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     classes, prior = list(estimator.classes_), np.asarray(estimator.class_prior_, np.float64)
     index = classes.index(estimator.constant) if estimator.strategy == "constant" else int(prior.argmax())
     probability = prior if estimator.strategy == "prior" else np.eye(len(classes))[index]
-    share = _nothing(graph, frame) + probability
-    return Answers((_nothing(graph, frame) + float(index)).cast(np.int64).reshape(-1), share)
+    share = zeros(graph, frame) + probability
+    return Answers((zeros(graph, frame) + float(index)).cast(np.int64).reshape(-1), share)
 
 
 @predictor("TransformedTargetRegressor")
@@ -267,17 +268,9 @@ def _places(classes: Any, among: Sequence[Any]) -> list[int]:
     return [known[value] for value in np.asarray(classes).tolist()]
 
 
-def _nothing(graph: Graph, frame: Frame) -> Value:
+def zeros(graph: Graph, frame: Frame) -> Value:
     """Zeros [rows, 1], whatever the columns hold."""
-    first = frame.columns[0]
-    shape = graph.op("Shape", first.tensor, dtype=np.int64)
+    shape = graph.op("Shape", frame.columns[0].tensor, dtype=np.int64)
     rows = graph.op("Slice", shape, np.array([0], np.int64), np.array([1], np.int64))
-    return graph.op(
-        "ConstantOfShape", graph.concat([rows, graph.constant(np.array([1]))], axis=0), dtype=np.float64, value=_zero()
-    )
-
-
-def _zero() -> Any:
-    from onnx import numpy_helper
-
-    return numpy_helper.from_array(np.zeros(1))
+    wanted = graph.concat([rows, graph.constant(np.array([1]))], axis=0)
+    return graph.op("ConstantOfShape", wanted, dtype=np.float64, value=numpy_helper.from_array(np.zeros(1)))

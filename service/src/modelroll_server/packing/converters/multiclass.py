@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.distances import by_products
+from modelroll_server.packing.converters.ensembles import zeros
 from modelroll_server.packing.converters.frame import Frame
 from modelroll_server.packing.converters.kernels import one_against_one
 from modelroll_server.packing.converters.registry import Answers, NotCompiled, compile_predictor, predictor
@@ -87,10 +88,15 @@ def chain(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     return Answers(graph.concat([said[place] for place in order]))
 
 
+@predictor("_ConstantPredictor")
+def constant(graph: Graph, estimator: Any, frame: Frame) -> Answers:
+    """What stands for a classifier of one class."""
+    second = zeros(graph, frame) + float(np.ravel(estimator.y_)[0])
+    return Answers(second.cast(np.int64).reshape(-1), graph.complement(second), second.reshape(-1))
+
+
 def _sure(estimator: Any, answers: Answers) -> Value:
     """How sure a classifier of two is of its second class, [rows, 1]."""
-    if type(estimator).__name__ == "_ConstantPredictor":
-        raise NotCompiled("one of its classes was never seen")
     if hasattr(estimator, "decision_function") and answers.score is not None:
         return answers.score.reshape(-1, 1)
     if hasattr(estimator, "decision_function") or not isinstance(answers.probability, Value):
