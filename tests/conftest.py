@@ -10,7 +10,9 @@ from collections import Counter
 
 import pytest
 
-pytest.register_assert_rewrite("checker", "harness", "server_process", "simulation")  # so that they show what they saw
+pytest.register_assert_rewrite(
+    "both_runtimes", "checker", "harness", "server_process", "simulation"
+)  # so that they show what they saw
 
 _BUILT = "`make test CLUSTER=devcluster` builds one (root, Debian)"
 HOW_TO_GET = {

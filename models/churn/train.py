@@ -69,15 +69,22 @@ def train(version: str) -> tuple[Pipeline, dict[str, float]]:
     return fitted, scores
 
 
-def make(version: str, out: Path, created: datetime | None) -> pack.Packed:
-    """Train a version and pack it under OUT/churn/<version>/."""
+def make(version: str, out: Path, created: datetime | None, *, compiled: bool = True) -> pack.Packed:
+    """Train a version and pack it under OUT/churn/<version>/, compiled unless that is not wanted."""
     fitted, scores = train(version)
     inputs, _ = customers.load()
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, "model.joblib")
         joblib.dump(fitted, file, compress=3)
         request = pack.Request(
-            files=[file], model=MODEL, version=version, samples=inputs, metrics=scores, created=created
+            files=[file],
+            model=MODEL,
+            version=version,
+            samples=inputs,
+            metrics=scores,
+            created=created,
+            compile=compiled,
+            require_compiled=compiled,
         )
         return pack.pack(request, out, replace=True)
 
@@ -86,20 +93,22 @@ def make_bad(out: Path, created: datetime | None) -> Path:
     """Pack 2.0.0 as 2.1.0 with golden rows that say the opposite: whole in every respect but what it answers."""
     with tempfile.TemporaryDirectory() as directory:
         packed = make("2.0.0", Path(directory), created)
-        name = packed.manifest.runtimes[0].file
-        content = (packed.path / name).read_bytes()
+        contents = {name: (packed.path / name).read_bytes() for name in packed.manifest.files}
     golden = packed.manifest.golden
     assert golden is not None
     opposite = {"Yes": "No", "No": "Yes"}
     lies = msgspec.structs.replace(golden, prediction=[opposite[label] for label in golden.prediction])
     manifest = msgspec.structs.replace(packed.manifest, version=BAD_VERSION, golden=lies)
-    return writing.write(out, manifest, {name: content}, replace=True)
+    return writing.write(out, manifest, contents, replace=True)
 
 
 def main() -> None:
     """The command line."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--bad", action="store_true", help="the version that does not reproduce its golden rows")
+    arguments.add_argument(
+        "--no-compile", action="store_true", help="as scikit-learn runs them alone; takes seconds less"
+    )
     arguments.add_argument("--out", type=Path, help="where <model>/<version>/ is written")
     options = arguments.parse_args()
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
@@ -108,7 +117,7 @@ def main() -> None:
         print(make_bad(options.out or ROOT / "tests/artifacts", created))
         return
     for version in classifiers():
-        packed = make(version, options.out or ROOT / "models", created)
+        packed = make(version, options.out or ROOT / "models", created, compiled=not options.no_compile)
         print(packed.path, packed.digest, packed.manifest.metrics)
 
 

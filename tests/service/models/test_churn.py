@@ -40,7 +40,7 @@ def lines() -> list[dict[str, Any]]:
 def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both versions, trained again."""
     out = tmp_path_factory.mktemp("models")
-    run("train.py", "--out", str(out))
+    run("train.py", "--no-compile", "--out", str(out))
     return out / "churn"
 
 

@@ -33,9 +33,10 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture
 def packer(tmp_path: Path) -> Packer:
-    """Dumps an estimator and packs it as m 1.0.0 under <tmp>/models."""
+    """Dumps an estimator and packs it as m 1.0.0 under <tmp>/models; compiled only where that is asked for."""
 
     def make(estimator: Any, samples: pd.DataFrame, dump: Dump = joblib.dump, **more: Any) -> pack.Packed:
+        more = {"compile": False, **more}
         file = tmp_path / ("fitted.joblib" if dump is joblib.dump else "fitted.skops")
         dump(estimator, file)
         request = pack.Request(files=[file], model="m", version="1.0.0", samples=samples, **more)

@@ -18,12 +18,14 @@ from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.mixture import GaussianMixture
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from modelroll_server.artifact.manifest import SklearnRuntime
 from modelroll_server.errors import PackFailed
 from modelroll_server.packing import pack
 from modelroll_server.packing.verify import verify
@@ -51,6 +53,11 @@ def labels(frame: pd.DataFrame) -> Any:
     return np.where(frame["count"] > 4, "many", "few")
 
 
+def trained(packed: pack.Packed) -> SklearnRuntime:
+    assert packed.manifest.sklearn is not None
+    return packed.manifest.sklearn
+
+
 def reasons(packed: pack.Packed) -> list[str | None]:
     return [check.reason for check in verify(packed.path, packed.digest)]
 
@@ -68,13 +75,13 @@ def test_a_pipeline_is_described_by_its_columns(packer: Packer, frame: pd.DataFr
     assert (manifest.call, manifest.label, manifest.task) == ("frame", "argmax", "classifier")
     assert (manifest.classes, manifest.metrics) == (["few", "many"], {"auc": 0.5})
     assert manifest.inputs[2].categories == ["a", "b", "c"]
-    assert {"python", "scikit-learn", "numpy"} <= set(manifest.runtimes[0].requires)
+    assert {"python", "scikit-learn", "numpy"} <= set(trained(packed).requires)
     assert set(reasons(packed)) == {None}
 
 
 def test_a_skops_file_is_packed_as_it_is_and_what_is_in_it_is_listed(packer: Packer, frame: pd.DataFrame) -> None:
     packed = packer(pipeline(LogisticRegression()).fit(frame, labels(frame)), frame, dump=skops.io.dump)
-    runtime = packed.manifest.runtimes[0]
+    runtime = trained(packed)
     assert (runtime.format, runtime.file, runtime.skops_types) == ("skops", "model.skops", [])
     assert "skops" in runtime.requires
     assert set(reasons(packed)) == {None}
@@ -83,7 +90,7 @@ def test_a_skops_file_is_packed_as_it_is_and_what_is_in_it_is_listed(packer: Pac
 def test_types_that_skops_does_not_know_are_listed_and_then_loaded(packer: Packer, frame: pd.DataFrame) -> None:
     model = make_pipeline(FunctionTransformer(halved), LinearRegression()).fit(frame[["count"]], frame["count"])
     packed = packer(model, frame, dump=skops.io.dump)
-    assert [name.rpartition(".")[2] for name in packed.manifest.runtimes[0].skops_types] == ["halved"]
+    assert [name.rpartition(".")[2] for name in trained(packed).skops_types] == ["halved"]
     assert set(reasons(packed)) == {None}
 
 
@@ -107,6 +114,7 @@ MODELS: dict[str, tuple[Any, Callable[[pd.DataFrame], Any], list[Any] | None, st
         "classifier",
     ),
     "clusters": (KMeans(2, n_init=1, random_state=0), lambda f: None, None, "cluster"),
+    "mixture": (GaussianMixture(2, random_state=0), lambda f: None, [0, 1], "cluster"),
     "outliers": (IsolationForest(n_estimators=5, random_state=0), lambda f: None, None, "outlier"),
 }
 

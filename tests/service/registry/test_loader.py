@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import stand_in
+from both_runtimes import uncompiled
 from modelroll_server import errors
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.registry import compatibility
@@ -24,7 +25,7 @@ def loader(root: Path = MODELS, policy: Policy = Policy.ANY, model: str | None =
 
 def test_a_good_artifact_passes() -> None:
     version = loader(model="churn").load(Content("1.2.0", "churn/1.2.0"), Content(path="churn/2.0.0"))
-    assert (version.number, version.model, version.runtime.kind) == ("1.2.0", "churn", "sklearn")
+    assert (version.number, version.model, version.runtime.kind) == ("1.2.0", "churn", "onnx")
     assert version.content.digest == version.digest
 
 
@@ -57,9 +58,14 @@ def test_another_model_is_refused() -> None:
         loader(model="fraud").load(Content("1.2.0", "churn/1.2.0"))
 
 
-def test_a_pickle_without_a_digest_is_refused_by_policy() -> None:
+def test_a_pickle_without_a_digest_is_refused_by_policy(tmp_path: Path) -> None:
+    uncompiled(MODELS / "churn/1.2.0", tmp_path / "1.2.0")
     with pytest.raises(errors.PolicyRefused):
-        loader(policy=Policy.DIGEST).load(Content("1.2.0", "churn/1.2.0"))
+        loader(tmp_path, policy=Policy.DIGEST).load(Content("1.2.0", "1.2.0"))
+
+
+def test_a_compiled_model_without_a_digest_is_served_under_every_policy() -> None:
+    assert loader(policy=Policy.DIGEST).load(Content("1.2.0", "churn/1.2.0")).runtime.kind == "onnx"
 
 
 def test_an_artifact_that_lost_an_input_is_refused_against_its_baseline(tmp_path: Path) -> None:

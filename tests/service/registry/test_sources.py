@@ -63,7 +63,8 @@ async def test_a_directory_is_followed_to_its_highest_complete_version(tmp_path:
     shutil.copytree(CHURN / "1.2.0", tmp_path / "1.2.0")
     first = (await source.read()).env
     (tmp_path / "2.0.0").mkdir()
-    shutil.copy(CHURN / "2.0.0" / "model.joblib", tmp_path / "2.0.0")
+    for name in ("model.joblib", "model.onnx"):
+        shutil.copy(CHURN / "2.0.0" / name, tmp_path / "2.0.0")
     half = (await source.read()).env
     shutil.copy(CHURN / "2.0.0" / "modelroll.json", tmp_path / "2.0.0")
     second = (await source.read()).env

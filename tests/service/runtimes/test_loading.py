@@ -3,7 +3,6 @@
 import importlib.metadata
 import io
 import pickle
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from both_runtimes import uncompiled
 from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.artifact.policy import Policy
@@ -36,7 +36,8 @@ Y = np.array(["no", "no", "yes", "yes"])
 
 
 def artifact_with(place: Path, **requires: str) -> Path:
-    shutil.copytree(CHURN / "1.2.0", place)
+    """Churn 1.2.0 as scikit-learn runs it alone, trained with other versions."""
+    uncompiled(CHURN / "1.2.0", place)
     file = place / "modelroll.json"
     document = msgspec.json.decode(file.read_bytes())
     document["runtimes"][0]["requires"].update({name.replace("_", "-"): value for name, value in requires.items()})
@@ -85,8 +86,11 @@ def test_both_churn_versions_answer_as_their_golden_rows_say(target: list[str]) 
     gates.check_golden(loaded.manifest, schema, loaded.runtime)
 
 
-def test_a_pickle_is_not_loaded_without_digest_under_policy_digest() -> None:
-    with open_artifact(CHURN / "1.2.0", policy=Policy.DIGEST) as opened, pytest.raises(PolicyRefused):
+def test_a_pickle_is_not_loaded_without_digest_under_policy_digest(tmp_path: Path) -> None:
+    with (
+        open_artifact(uncompiled(CHURN / "1.2.0", tmp_path / "m"), policy=Policy.DIGEST) as opened,
+        pytest.raises(PolicyRefused),
+    ):
         load(opened)
 
 
@@ -120,7 +124,8 @@ def test_a_file_that_another_patch_wrote_is_loaded() -> None:
 
 def test_another_patch_of_scikit_learn_or_another_numpy_is_loaded(tmp_path: Path) -> None:
     manifest = manifests.decode((CHURN / "1.2.0/modelroll.json").read_bytes())
-    major_minor = manifest.runtimes[0].requires["scikit-learn"].rpartition(".")[0]
+    assert manifest.sklearn is not None
+    major_minor = manifest.sklearn.requires["scikit-learn"].rpartition(".")[0]
     load_any(
         artifact_with(tmp_path / "m", **{"scikit-learn": f"{major_minor}.99", "numpy": "1.0.0", "python": "3.9.0"})
     )

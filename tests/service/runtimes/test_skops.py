@@ -41,7 +41,8 @@ def test_a_bare_file_of_known_types_is_served_under_its_digest(tmp_path: Path) -
         loaded = load(opened)
     outputs = loaded.runtime.predict(Schema(loaded.manifest.inputs).decode_rows([{"x0": 3, "x1": 4}]))
     assert outputs.prediction.tolist() == ["yes"]
-    assert loaded.manifest.runtimes[0].format == "skops"
+    assert loaded.manifest.sklearn is not None
+    assert loaded.manifest.sklearn.format == "skops"
 
 
 def test_a_type_that_nobody_listed_is_not_made() -> None:

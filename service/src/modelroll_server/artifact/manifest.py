@@ -51,6 +51,35 @@ class SklearnRuntime(
     skops_types: list[str] = []
 
 
+class Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The comparison that a compiled model passed when it was packed.
+
+    Attributes:
+        rows: How many rows of each kind were answered by both runtimes.
+        seed: Of the random rows.
+        seconds: That it was given.
+    """
+
+    rows: dict[str, Annotated[int, msgspec.Meta(ge=0)]]
+    seed: int
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class OnnxRuntime(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="onnx"):
+    """The model compiled, run by ONNX Runtime. It is in an artifact only after it answered as scikit-learn does.
+
+    Attributes:
+        file: Its name; listed in `files`.
+        checked: The comparison.
+    """
+
+    file: str
+    checked: Checked
+
+
+Runtime = OnnxRuntime | SklearnRuntime
+
+
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One output tensor; -1 in the shape stands for the rows."""
 
@@ -80,7 +109,7 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One version of one model, described."""
+    """One version of one model, described. Of its runtimes the first that may be loaded serves."""
 
     schema: Literal[1]
     model: str
@@ -88,7 +117,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     created: str
     task: Literal["classifier", "regressor", "cluster", "outlier"]
     files: dict[str, File]
-    runtimes: Annotated[list[SklearnRuntime], msgspec.Meta(min_length=1)]
+    runtimes: Annotated[list[Runtime], msgspec.Meta(min_length=1)]
     call: Literal["frame", "array", "list"]
     label: Literal["predict", "argmax"]
     inputs: Annotated[list[Input], msgspec.Meta(min_length=1)]
@@ -96,6 +125,16 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     classes: list[Label | list[Label]] | None = None
     golden: Golden | None = None
     metrics: dict[str, float] = {}
+
+    @property
+    def sklearn(self) -> SklearnRuntime | None:
+        """How scikit-learn runs it; None when it is there in compiled form alone."""
+        return next((runtime for runtime in self.runtimes if isinstance(runtime, SklearnRuntime)), None)
+
+    @property
+    def onnx(self) -> OnnxRuntime | None:
+        """How ONNX Runtime runs it; None when it was not compiled."""
+        return next((runtime for runtime in self.runtimes if isinstance(runtime, OnnxRuntime)), None)
 
 
 def is_model_name(text: str) -> bool:
@@ -150,6 +189,9 @@ def _wrong_files(manifest: Manifest) -> Iterator[str]:
     for runtime in manifest.runtimes:
         if runtime.file not in manifest.files:
             yield f"runtimes: {runtime.file!r} is not listed in files"
+    kinds = [type(runtime) for runtime in manifest.runtimes]
+    if len(set(kinds)) < len(kinds):
+        yield "runtimes: two are of one kind"
 
 
 def _wrong_inputs(manifest: Manifest) -> Iterator[str]:

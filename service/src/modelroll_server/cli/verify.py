@@ -12,15 +12,16 @@ from modelroll_server.packing.verify import verify as check_artifact
 @click.command("verify")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--digest", help="sha256:… that the content must have (of one artifact or file).")
-def verify(path: Path, digest: str | None) -> None:
-    """Hash everything in PATH, load the model, repeat its golden rows.
+@click.option("--check-seconds", default=120.0, show_default=True, help="For comparing a compiled model, about.")
+def verify(path: Path, digest: str | None, check_seconds: float) -> None:
+    """Hash everything in PATH, load the model, repeat its golden rows and a compiled model's comparison.
 
     PATH is an artifact, a bare model file, or a model's directory, of which every version is verified. Loading runs the
     code in the model's file. Exit code 0: all holds; 1: something does not.
     """
     failed = False
     for place in _places(path):
-        checks = check_artifact(place, digest)
+        checks = check_artifact(place, digest, check_seconds=check_seconds)
         failed |= any(check.reason for check in checks)
         _show(place, checks)
     if failed:

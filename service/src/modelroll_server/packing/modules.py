@@ -9,6 +9,11 @@ from modelroll_server.runtimes.requirements import SKLEARN
 _ALWAYS = {SKLEARN, "numpy"}
 
 
+def of_pickle(data: bytes) -> set[str]:
+    """What a pickle needs that its objects do not show: cloudpickle, where it holds functions by value."""
+    return {"cloudpickle"} if b"cloudpickle.cloudpickle" in data else set()
+
+
 def distributions(estimator: Any) -> set[str]:
     """The installed distributions of the classes and functions within, and the two that are always needed."""
     top_level = set()

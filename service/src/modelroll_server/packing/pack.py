@@ -1,6 +1,7 @@
 """`modelroll pack`: from a file that scikit-learn wrote to an artifact that a server can check.
 
-Owns the order of things: load, describe from the samples, ask what is refused, compare with the estimator, write.
+Owns the order of things: load, describe from the samples, ask what is refused, compare with the estimator, compile and
+compare again, write.
 """
 
 import hashlib
@@ -18,7 +19,9 @@ from modelroll_server.artifact import digest as digests
 from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.version import is_version
 from modelroll_server.errors import LoadError, PackFailed
+from modelroll_server.packing import compiled as compiling
 from modelroll_server.packing import golden, inputs, modules, refusals, samples, writing
+from modelroll_server.packing.compiled import Compiled, NotCompiled
 from modelroll_server.runtimes import estimators, files, gates, requirements, scikit
 from modelroll_server.schema import Input, Schema
 from modelroll_server.tensors import Outputs, Table
@@ -43,6 +46,9 @@ class Request:
         golden: Rows that become golden rows, all of them.
         metrics: Of the training run.
         created: When; now when None.
+        compile: Whether to try.
+        require_compiled: Whether to write nothing where that fails.
+        check_seconds: How long the compiled model may be compared with scikit-learn, about.
     """
 
     files: Sequence[Path]
@@ -52,15 +58,38 @@ class Request:
     golden: "pd.DataFrame | None" = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     created: datetime | None = None
+    compile: bool = True
+    require_compiled: bool = False
+    check_seconds: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was written, and where."""
+    """What was written, and where.
+
+    Attributes:
+        path: The artifact.
+        digest: Of its content.
+        manifest: Of it.
+        compiled: What became of compiling; None when nobody asked for it.
+    """
 
     path: Path
     digest: str
     manifest: manifests.Manifest
+    compiled: Compiled | NotCompiled | None = None
+
+
+class NotCompilable(PackFailed):
+    """A compiled model was required, and cannot be had; nothing was written.
+
+    Attributes:
+        why: What stands against it.
+    """
+
+    def __init__(self, why: NotCompiled) -> None:
+        super().__init__(f"not compiled: {why.reason}")
+        self.why = why
 
 
 def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
@@ -68,12 +97,22 @@ def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
 
     Raises:
         PackFailed: Something about the model or the samples does not allow it; nothing was written.
+        NotCompilable: A compiled model was required, and cannot be had.
     """
     _check_names(request)
     loaded = _load(request.files)
-    manifest = describe(request, loaded)
-    place = writing.write(out, manifest, {loaded.name: loaded.data}, replace=replace)
-    return Packed(place, digests.of_bytes(manifests.encode(manifest)), manifest)
+    manifest, table = describe(request, loaded)
+    files = {loaded.name: loaded.data}
+    compiled: Compiled | NotCompiled | None = None
+    if request.compile:
+        compiled = compiling.attempt(loaded.estimator, manifest, table, seconds=request.check_seconds)
+    if isinstance(compiled, NotCompiled) and request.require_compiled:
+        raise NotCompilable(compiled)
+    if isinstance(compiled, Compiled):
+        manifest = compiling.added(manifest, _file(compiled.data), compiled)
+        files = {compiling.FILE: compiled.data, **files}
+    place = writing.write(out, manifest, files, replace=replace)
+    return Packed(place, digests.of_bytes(manifests.encode(manifest)), manifest, compiled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +137,8 @@ class Loaded:
         return f"model{files.SUFFIXES[self.file_format]}"
 
 
-def describe(request: Request, loaded: Loaded) -> manifests.Manifest:
-    """The manifest of an estimator."""
+def describe(request: Request, loaded: Loaded) -> tuple[manifests.Manifest, Table]:
+    """The manifest of an estimator that scikit-learn runs, and the samples as it is given them."""
     estimator = loaded.estimator
     call, frame = inputs.select(estimator, request.samples)
     described = inputs.describe(frame)
@@ -117,13 +156,15 @@ def describe(request: Request, loaded: Loaded) -> manifests.Manifest:
         version=request.version,
         created=(request.created or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         task=estimators.task(estimator),
-        files={loaded.name: manifests.File(hashlib.sha256(loaded.data).hexdigest(), len(loaded.data))},
+        files={loaded.name: _file(loaded.data)},
         runtimes=[
             manifests.SklearnRuntime(
                 format=loaded.file_format,
                 file=loaded.name,
                 requires=requirements.installed(
-                    modules.distributions(estimator) | ({"skops"} if loaded.file_format == "skops" else set())
+                    modules.distributions(estimator)
+                    | modules.of_pickle(loaded.data)
+                    | ({"skops"} if loaded.file_format == "skops" else set())
                 ),
                 skops_types=loaded.skops_types,
             )
@@ -132,11 +173,15 @@ def describe(request: Request, loaded: Loaded) -> manifests.Manifest:
         label=label,
         inputs=described,
         outputs=estimators.outputs(answers.prediction, answers.probability, answers.score),
-        classes=estimators.classes(estimator),
+        classes=_classes(estimator, answers),
         golden=golden.make(Schema(described), served, tables, answers),
         metrics=dict(request.metrics),
     )
-    return _checked(manifest, served)
+    return _checked(manifest, served), table
+
+
+def _file(data: bytes) -> manifests.File:
+    return manifests.File(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def _check_names(request: Request) -> None:
@@ -220,9 +265,16 @@ def _compare(estimator: Any, call: str, frame: "pd.DataFrame", answers: Outputs)
         )
 
 
+def _classes(estimator: Any, answers: Outputs) -> list[manifests.Label | list[manifests.Label]] | None:
+    """Its classes; the components of a mixture, which it numbers, are the classes of its probabilities."""
+    if not hasattr(estimator, "classes_") and isinstance(answers.probability, np.ndarray):
+        return list(range(answers.probability.shape[1]))
+    return estimators.classes(estimator)
+
+
 def _label(estimator: Any, runtime: scikit.SklearnRuntime, table: Table, answers: Outputs) -> scikit.LabelFrom:
     """Whether one call of predict_proba can answer both: on the samples, and on rows shuffled from their columns."""
-    if answers.probability is None or isinstance(answers.probability, list):
+    if not isinstance(answers.probability, np.ndarray) or not hasattr(estimator, "classes_"):
         return "predict"
     if any(type(part).__name__ in _NEVER_ARGMAX for part in estimators.parts(estimator)):
         return "predict"

@@ -8,8 +8,10 @@ from pathlib import Path
 from modelroll_server.artifact.opening import OpenArtifact, open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.errors import LoadError
-from modelroll_server.runtimes import gates
-from modelroll_server.runtimes.loading import load
+from modelroll_server.packing import compiled, equality
+from modelroll_server.runtimes import gates, loading
+from modelroll_server.runtimes.base import Loaded
+from modelroll_server.runtimes.onnx import OnnxRuntime
 from modelroll_server.schema import Schema
 
 
@@ -28,13 +30,13 @@ class Check:
     detail: str
 
 
-def verify(path: Path, digest: str | None = None) -> list[Check]:
-    """Hash every file, load the model, repeat the golden rows; the first that fails is the last returned.
+def verify(path: Path, digest: str | None = None, *, check_seconds: float = 120.0) -> list[Check]:
+    """Hash every file, load the model, repeat the golden rows and a compiled model's comparison with scikit-learn.
 
-    This runs the code in the artifact's pickle.
+    The first that fails is the last returned. This runs the code in the artifact's pickle.
     """
     checks: list[Check] = []
-    steps = _steps(path, digest)
+    steps = _steps(path, digest, check_seconds)
     while True:
         try:
             checks.append(next(steps))
@@ -48,11 +50,13 @@ def verify(path: Path, digest: str | None = None) -> list[Check]:
             return checks
 
 
-def _steps(path: Path, digest: str | None) -> Iterator[Check]:
+def _steps(path: Path, digest: str | None, check_seconds: float) -> Iterator[Check]:
     with open_artifact(path, policy=Policy.ANY, digest=digest) as opened:
         yield Check("digest", None, opened.digest)
         yield from _files(opened)
-        loaded = load(opened)
+        loaded = loading.load(opened)
+        entry = loaded.manifest.sklearn
+        trained = loading.load_sklearn(opened, loaded.manifest, entry).estimator if entry and opened.manifest else None
     manifest = loaded.manifest
     schema = Schema(manifest.inputs)
     yield Check(
@@ -63,6 +67,18 @@ def _steps(path: Path, digest: str | None) -> Iterator[Check]:
     gates.check_golden(manifest, schema, loaded.runtime)
     rows = len(manifest.golden.rows) if manifest.golden else 0
     yield Check("golden rows", None, f"{rows} reproduced" if rows else "none to reproduce")
+    if isinstance(loaded.runtime, OnnxRuntime) and trained is not None:
+        yield _equality(loaded, loaded.runtime, trained, schema, check_seconds)
+
+
+def _equality(loaded: Loaded, runtime: OnnxRuntime, trained: object, schema: Schema, seconds: float) -> Check:
+    """The comparison of `pack`, with the golden rows for samples: the others are not in the artifact."""
+    golden = loaded.manifest.golden
+    samples = schema.decode_rows(golden.rows if golden else [])
+    found = compiled.check(trained, loaded.manifest, runtime, samples, seconds=seconds)
+    if isinstance(found, equality.Differs):
+        return Check("compiled", "CompiledDiffers", found.reason)
+    return Check("compiled", None, f"answers {sum(found.rows.values()):,} rows as scikit-learn does")
 
 
 def _files(opened: OpenArtifact) -> Iterator[Check]:

@@ -30,7 +30,9 @@ def task(estimator: Any) -> Task:
     is_clusterer = getattr(base, "is_clusterer", lambda found: getattr(found, "_estimator_type", "") == "clusterer")
     if is_clusterer(estimator):
         return "cluster"
-    return "classifier" if hasattr(estimator, "classes_") else "regressor"
+    if hasattr(estimator, "classes_"):
+        return "classifier"
+    return "cluster" if hasattr(estimator, "predict_proba") else "regressor"  # a mixture says how much of which it is
 
 
 def feature_names(estimator: Any) -> list[str] | None:

@@ -1,15 +1,20 @@
 """From an open artifact to something that answers: which runtime, whether it may be loaded here, and the loading."""
 
+from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.opening import OpenArtifact
 from modelroll_server.runtimes import bare, files, requirements, scikit
-from modelroll_server.runtimes.base import Loaded
+from modelroll_server.runtimes.base import Loaded, Runtime
 
 UNNAMED = "model"
 UNVERSIONED = "0.0.0"
 
 
 def load(opened: OpenArtifact, *, model: str | None = None, version: str | None = None) -> Loaded:
-    """Load the model of an artifact with the first of its runtimes.
+    """Load the model of an artifact with the first of its runtimes: compiled, where it was.
+
+    A compiled model is loaded whatever the policy, the digest and the installed scikit-learn: it runs no code of its
+    own. One that ONNX Runtime cannot run here is a failure and no reason to take the other: that would answer too, but
+    with another start, another speed and another size than the pod was given room for.
 
     Args:
         opened: What to load from; may be closed afterwards.
@@ -27,12 +32,31 @@ def load(opened: OpenArtifact, *, model: str | None = None, version: str | None 
     if manifest is None:
         return _load_bare(opened, model or UNNAMED, version or UNVERSIONED)
     entry = manifest.runtimes[0]
+    runtime: Runtime
+    if isinstance(entry, manifests.OnnxRuntime):
+        runtime = load_onnx(opened, manifest, entry)
+    else:
+        runtime = load_sklearn(opened, manifest, entry)
+    return Loaded(manifest, runtime, opened.digest, opened.path)
+
+
+def load_onnx(opened: OpenArtifact, manifest: manifests.Manifest, entry: manifests.OnnxRuntime) -> Runtime:
+    """The compiled model of an artifact. Raises as `load`."""
+    from modelroll_server.runtimes.onnx import OnnxRuntime
+
+    with opened.reading(entry.file) as file:
+        return OnnxRuntime.of(manifest, file.read())
+
+
+def load_sklearn(
+    opened: OpenArtifact, manifest: manifests.Manifest, entry: manifests.SklearnRuntime
+) -> scikit.SklearnRuntime:
+    """What scikit-learn trained. Raises as `load`."""
     opened.require_trust(entry.format)
     requirements.check(entry.requires)
     with opened.reading(entry.file) as file:
         estimator = files.load_estimator(file, entry.format, entry.skops_types)
-    runtime = scikit.SklearnRuntime(estimator, call=manifest.call, label=manifest.label)
-    return Loaded(manifest, runtime, opened.digest, opened.path)
+    return scikit.SklearnRuntime(estimator, call=manifest.call, label=manifest.label)
 
 
 def _load_bare(opened: OpenArtifact, model: str, version: str) -> Loaded:

@@ -1,0 +1,34 @@
+"""Fitted estimators of scikit-learn as ONNX graphs, a family a module.
+
+Owns what each family computes. May import the graph; must not know manifests, files or the runtime that will answer.
+"""
+
+from modelroll_server.packing.converters import (
+    bayes,
+    boosting,
+    composing,
+    distances,
+    encoding,
+    ensembles,
+    kernels,
+    linear,
+    multiclass,
+    networks,
+    scaling,
+    trees,
+)
+
+__all__ = [
+    "bayes",
+    "boosting",
+    "composing",
+    "distances",
+    "encoding",
+    "ensembles",
+    "kernels",
+    "linear",
+    "multiclass",
+    "networks",
+    "scaling",
+    "trees",
+]
