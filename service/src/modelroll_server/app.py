@@ -20,6 +20,7 @@ import uvloop
 from modelroll_server import errors
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.batching.batcher import Limits
+from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.http.asgi import Application, Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
@@ -37,6 +38,7 @@ from modelroll_server.telemetry.metrics import Metrics
 KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
 BACKLOG = 2048
 LEFT_EVERY = 0.1  # seconds between two looks at whether all clients have left
+CACHE_SIZE = 64 * 2**20  # bytes in this process, where a Redis is given and no size
 ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 
 _log = structlog.get_logger(__name__)
@@ -93,7 +95,8 @@ class App:
         self._source = _source(settings)
         self._watcher = Watcher(self._source, self._registry, loader.load, Marker(settings.state_dir))
         limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
-        self._inference = Inference(self._registry, metrics, threads=cpu.usable(), limits=limits)
+        self._cache = _cache(settings, metrics)
+        self._inference = Inference(self._registry, metrics, threads=cpu.usable(), limits=limits, cache=self._cache)
         pod = (settings.pod_name, settings.pod_uid)
         self._inference_app = InferenceApp(
             self._registry, self._inference, metrics, self._lifecycle, log_requests=settings.log_requests
@@ -120,6 +123,8 @@ class App:
             serving = asyncio.create_task(inference.serve([inference_socket]))
             managing = asyncio.create_task(management.serve([management_socket]))
             watching = asyncio.create_task(self._watcher.run())
+            if self._cache is not None:
+                self._cache.start()
             _log.info(
                 "listening",
                 host=settings.host,
@@ -135,6 +140,8 @@ class App:
             await serving
             management.should_exit = True
             await managing
+            if self._cache is not None:
+                await self._cache.close()
             if not watching.cancelled():
                 watching.result()
 
@@ -197,6 +204,16 @@ def run(settings: Settings) -> None:
             runner.run(app.run())
         finally:
             app.close()
+
+
+def _cache(settings: Settings, metrics: Metrics) -> Cache | None:
+    size = settings.cache_size
+    if not size and settings.cache_url is None:
+        return None
+    bounds = Bounds(CACHE_SIZE if size is None else size, settings.cache_ttl)
+    cache = Cache(bounds, url=settings.cache_url, secret=settings.cache_key)
+    metrics.add(cache.counts)
+    return cache
 
 
 def _source(settings: Settings) -> TargetSource:
