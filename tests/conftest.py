@@ -10,6 +10,8 @@ from collections import Counter
 
 import pytest
 
+import redis_process
+
 pytest.register_assert_rewrite(
     "both_runtimes", "checker", "harness", "server_process", "simulation"
 )  # so that they show what they saw
@@ -19,6 +21,7 @@ HOW_TO_GET = {
     "cluster": f"a Kubernetes cluster: {_BUILT}, CLUSTER=kind uses Docker",
     "helm": f"the helm command: {_BUILT}, or see https://helm.sh/docs/intro/install",
     "wrk": "the load generator wrk: apt-get install wrk, or see https://github.com/wg/wrk",
+    "redis": "redis-server or valkey-server: `apt-get install redis-server` on Debian, or see https://redis.io/docs",
     "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
 }
 
@@ -26,6 +29,8 @@ HOW_TO_GET = {
 def _is_there(part: str) -> bool:
     if part == "cluster":
         return os.environ.get("CLUSTER", "embedded") in {"devcluster", "kind"} and "KUBECONFIG" in os.environ
+    if part == "redis":
+        return redis_process.command() is not None
     return shutil.which(part) is not None
 
 

@@ -93,6 +93,8 @@ def test_every_variable_of_the_server_is_set() -> None:
         ("grpc.enabled=false", "GRPC_PORT", "off"),
         ("grpc.maxReceiveBytes=1024", "GRPC_MAX_RECEIVE_BYTES", "1024"),
         ("batching.maxDelayMs=2", "MAX_BATCH_DELAY_MS", "2"),
+        ("cache.size=64Mi", "CACHE_SIZE", "64Mi"),
+        ("cache.url=redis://redis:6379/0", "CACHE_URL", "redis://redis:6379/0"),
         ("drain.delaySeconds=2", "DRAIN_DELAY", "2"),
         ("drain.shutdownTimeoutSeconds=10", "SHUTDOWN_TIMEOUT", "10"),
         ("log.level=debug", "LOG_LEVEL", "debug"),
@@ -103,6 +105,20 @@ def test_every_variable_of_the_server_is_set() -> None:
 )
 def test_a_value_reaches_the_server(setting: str, name: str, value: str) -> None:
     assert environment(render(setting)[DEPLOYMENT])[name] == value
+
+
+def test_the_cache_is_off_unless_there_is_a_size_or_a_redis() -> None:
+    off = environment(render("cache.ttlSeconds=60")[DEPLOYMENT])
+    assert not [name for name in off if name.startswith("CACHE_")]
+    for setting in ("cache.size=1Mi", "cache.url=redis://redis", "cache.urlSecret.name=redis"):
+        assert environment(render("cache.ttlSeconds=60", setting)[DEPLOYMENT])["CACHE_TTL"] == "60"
+
+
+def test_what_is_secret_about_the_cache_comes_from_secrets() -> None:
+    settings = ("cache.urlSecret.name=redis", "cache.keySecret.name=signing", "cache.keySecret.key=hmac")
+    variables = environment(render(*settings)[DEPLOYMENT])
+    assert variables["CACHE_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
+    assert variables["CACHE_KEY"] == {"secretKeyRef": {"name": "signing", "key": "hmac"}}
 
 
 def test_without_a_digest_there_is_no_variable_for_it() -> None:

@@ -23,6 +23,10 @@ pytestmark = pytest.mark.needs("helm")
         ("extraFields=drop", "/extraFields"),
         ("batching.maxSize=0", "/batching/maxSize"),
         ("batching.maxDelayMs=-1", "/batching/maxDelayMs"),
+        ("cache.size=64M", "/cache/size"),
+        ("cache.ttlSeconds=0", "/cache/ttlSeconds"),
+        ("cache.url=http://redis", "/cache/url"),
+        ("cache.keySecret.value=secret", "/cache/keySecret"),
         ("model.path=/models/churn", "/model/path"),
         ("model.digest=0000", "/model/digest"),
         ("model.name=Churn/1", "/model/name"),
@@ -55,6 +59,9 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        (("cache.url=redis://redis", "cache.urlSecret.name=redis"), "cache.url and cache.urlSecret.name both say"),
+        (("cache.size=64Mi", "cache.keySecret.name=redis"), "cache.keySecret.name signs what is in a Redis"),
+        (("cache.url=redis://redis", 'env=[{"name":"CACHE_URL","value":"redis://other"}]'), "env has CACHE_URL"),
         (("persistence.existingClaim=m", "persistence.size=2Gi"), "persistence.existingClaim names a claim"),
         (("persistence.existingClaim=m", "persistence.accessMode=ReadWriteMany"), "persistence.accessMode would"),
         (("persistence.existingClaim=m", "persistence.storageClassName=fast"), "persistence.storageClassName would"),

@@ -46,6 +46,10 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("MAX_BATCH_SIZE", "²"),
         ("MAX_BATCH_DELAY_MS", "nan"),
         ("MAX_BATCH_DELAY_MS", "-1"),
+        ("CACHE_SIZE", "64M"),
+        ("CACHE_SIZE", "-1"),
+        ("CACHE_TTL", "0"),
+        ("CACHE_TTL", "nan"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("LOG_REQUESTS", "perhaps"),
@@ -59,6 +63,26 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, value: 
 def test_grpc_may_be_off() -> None:
     assert settings.from_environment({"MODEL_PATH": "a", "GRPC_PORT": "off"}).grpc_port is None
     assert settings.from_environment({"MODEL_PATH": "a"}).grpc_port == 50051
+
+
+@pytest.mark.parametrize(("text", "size"), [("0", 0), ("1000", 1000), ("2Ki", 2048), ("64Mi", 2**26), ("1Gi", 2**30)])
+def test_a_size_is_written_as_kubernetes_writes_it(text: str, size: int) -> None:
+    assert settings.from_environment({"MODEL_PATH": "a", "CACHE_SIZE": text}).cache_size == size
+
+
+@pytest.mark.parametrize("url", ["redis://:secret@", "secret", "http://secret", "redis://host:secret", "unix://"])
+def test_a_bad_cache_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^CACHE_URL may be an address") as refused:
+        settings.from_environment({"MODEL_PATH": "a", "CACHE_URL": url})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://redis", "rediss://user:secret@redis:6380/1", "unix:///run/redis.sock"])
+def test_a_cache_url_and_its_key_are_not_shown(url: str) -> None:
+    found = settings.from_environment({"MODEL_PATH": "a", "CACHE_URL": url, "CACHE_KEY": "secret"})
+    assert found.cache_url == url
+    assert url not in repr(found)
+    assert "secret" not in repr(found)
 
 
 def test_nothing_to_serve_is_refused() -> None:

@@ -8,6 +8,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end -}}
 {{- include "modelroll.contradictions.model" . -}}
 {{- include "modelroll.contradictions.persistence" . -}}
+{{- include "modelroll.contradictions.cache" . -}}
 {{- include "modelroll.contradictions.scaling" . -}}
 {{- include "modelroll.contradictions.pod" . -}}
 {{- end }}
@@ -33,6 +34,17 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if $set -}}
 {{- fail (printf "persistence.existingClaim names a claim that is there already, and %s would describe one that the chart makes: set the one or the other." (join ", " $set)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.cache" -}}
+{{- with .Values.cache -}}
+{{- if and .url .urlSecret.name -}}
+{{- fail "cache.url and cache.urlSecret.name both say where the Redis is: set the one or the other." -}}
+{{- end -}}
+{{- if and .keySecret.name (not (or .url .urlSecret.name)) -}}
+{{- fail "cache.keySecret.name signs what is in a Redis, and there is none: set cache.url or cache.urlSecret.name, or no key." -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

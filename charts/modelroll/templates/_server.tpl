@@ -29,6 +29,38 @@
   value: {{ .Values.batching.maxSize | quote }}
 - name: MAX_BATCH_DELAY_MS
   value: {{ .Values.batching.maxDelayMs | quote }}
+{{- with .Values.cache }}
+{{- if or .size .url .urlSecret.name }}
+- name: CACHE_TTL
+  value: {{ int64 .ttlSeconds | quote }}
+{{- end }}
+{{- with .size }}
+- name: CACHE_SIZE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .url }}
+- name: CACHE_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .urlSecret }}
+{{- if .name }}
+- name: CACHE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- with .keySecret }}
+{{- if .name }}
+- name: CACHE_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- end }}
 - name: HOST
   value: 0.0.0.0
 - name: PORT

@@ -15,6 +15,7 @@ import uvloop
 from modelroll_server import listening
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.batching.batcher import Limits
+from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
@@ -33,6 +34,7 @@ from modelroll_server.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from modelroll_server.grpc.server import GrpcServer
 
+CACHE_SIZE = 64 * 2**20  # bytes in this process, where a Redis is given and no size
 ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +47,7 @@ class Answering:
         registry: What is live here.
         candidates: How another version gets to be.
         inference: The one path of a prediction.
+        cache: Of answers; who runs the event loop starts and closes it.
         app: The inference port.
     """
 
@@ -69,7 +72,8 @@ class Answering:
         )
         self.candidates = InProcess(self.registry, loader.load)
         limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
-        self.inference = Inference(self.registry, metrics, threads=threads, limits=limits)
+        self.cache = _cache(settings, metrics)
+        self.inference = Inference(self.registry, metrics, threads=threads, limits=limits, cache=self.cache)
         self.app = InferenceApp(self.registry, self.inference, metrics, lifecycle, log_requests=settings.log_requests)
 
 
@@ -85,7 +89,7 @@ class App:
         self._grpc: GrpcServer | None = None
         answering = Answering(settings, metrics, metrics, self._lifecycle, threads=cpu.usable())
         self._registry, self._inference = answering.registry, answering.inference
-        self._inference_app = answering.app
+        self._inference_app, self._cache = answering.app, answering.cache
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
         )
@@ -114,6 +118,8 @@ class App:
             speaking = asyncio.create_task(self._speak_grpc())
             managing = asyncio.create_task(management.serve([management_socket]))
             watching = asyncio.create_task(self._watcher.run())
+            if self._cache is not None:
+                self._cache.start()
             _log.info(
                 "listening",
                 host=settings.host,
@@ -133,6 +139,8 @@ class App:
             await stopping
             management.should_exit = True
             await managing
+            if self._cache is not None:
+                await self._cache.close()
             if not watching.cancelled():
                 watching.result()
 
@@ -215,3 +223,13 @@ def run(settings: Settings) -> None:
             runner.run(app.run())
         finally:
             app.close()
+
+
+def _cache(settings: Settings, metrics: Metrics) -> Cache | None:
+    size = settings.cache_size
+    if not size and settings.cache_url is None:
+        return None
+    bounds = Bounds(CACHE_SIZE if size is None else size, settings.cache_ttl)
+    cache = Cache(bounds, url=settings.cache_url, secret=settings.cache_key)
+    metrics.add(cache.counts)
+    return cache

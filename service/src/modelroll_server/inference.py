@@ -1,4 +1,4 @@
-"""The one path of a prediction: pin the live version, join its batches, get answers.
+"""The one path of a prediction: pin the live version, look into its cache, join its batches, get answers.
 
 Every transport calls this with rows that it decoded, and encodes what comes back. Knows nothing of HTTP.
 """
@@ -13,6 +13,8 @@ from modelroll_server.batching.admission import MAX_QUEUED_ROWS, Admission
 from modelroll_server.batching.batch import Computation, Rows
 from modelroll_server.batching.batcher import Batcher, Limits
 from modelroll_server.batching.threads import Threads
+from modelroll_server.cache.cache import Cache, VersionCache
+from modelroll_server.cache.keys import Keys
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
 from modelroll_server.schema.schema import MAX_ROWS
@@ -31,6 +33,7 @@ class Inference:
         threads: int,
         limits: Limits | None = None,
         max_queued_rows: int = MAX_QUEUED_ROWS,
+        cache: Cache | None = None,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
@@ -38,6 +41,7 @@ class Inference:
         self._limits = limits or Limits()
         self._admission = Admission(max_queued_rows)
         metrics.read_queued_rows(lambda: self._admission.rows)
+        self._cache = cache
 
     async def version(self, deadline: float) -> Version:
         """Pin the live version; a lazy server loads it now.
@@ -70,6 +74,11 @@ class Inference:
             raise errors.PayloadTooLarge(f"{count} rows; one request may have {MAX_ROWS}")
         if count == 0:  # scikit-learn raises on an empty table
             return _at_once(Answers.of(Outputs(np.empty(0), np.empty((0, 0)))))
+        if self._cache is not None:
+            cached: VersionCache | None = version.attached.get("cache")
+            if cached is None:
+                cached = version.attached["cache"] = self._cache_of(version, self._cache)
+            return cached.predict(rows, count, deadline)
         batcher: Batcher | None = version.attached.get("batcher")
         if batcher is None:
             batcher = version.attached["batcher"] = self._batcher(version)
@@ -78,6 +87,11 @@ class Inference:
     def close(self) -> None:
         """Compute nothing further; what runs is not waited for."""
         self._threads.close()
+
+    def _cache_of(self, version: Version, cache: Cache) -> VersionCache:
+        outputs = ",".join(output.name for output in version.manifest.outputs)
+        keys = Keys((version.model, version.digest, version.runtime.kind, outputs), version.schema.inputs)
+        return VersionCache(cache, keys, self._batcher(version), self._metrics.phases.labels("lookup").observe)
 
     def _batcher(self, version: Version) -> Batcher:
         return Batcher(

@@ -5,6 +5,8 @@ only by `app` and `cli`.
 """
 
 import dataclasses
+import re
+import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +47,14 @@ class Settings:
     """Rows computed together, to begin with; a model that answers more of them in little time is given more."""
     max_batch_delay_ms: float = 0.0
     """Milliseconds that a row may wait for others; 0: what is there is computed."""
+    cache_size: int | None = None
+    """Bytes of answers that this process keeps, such as 64Mi; absent: none, or with `cache_url` 64Mi."""
+    cache_ttl: float = 300.0
+    """Seconds that an answer is kept, give or take a tenth."""
+    cache_url: str | None = dataclasses.field(default=None, repr=False)
+    """A Redis or Valkey that keeps answers, too: redis://, rediss:// or unix://; it may hold a password."""
+    cache_key: str | None = dataclasses.field(default=None, repr=False)
+    """A secret that signs what Redis keeps; without, whoever can write to it can make up answers."""
     host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside
     port: int = 8000
     management_port: int = 8081
@@ -122,7 +132,7 @@ def _port_or_off(name: str, text: str) -> int | None:
     return None if text.lower() == "off" else _port(name, text)
 
 
-def _bytes(name: str, text: str) -> int:
+def _message_bytes(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 11 and 1 <= int(text) < 2**31):
         raise SettingsError(f"{name} is {text!r}, and may be a number of bytes from 1 to {2**31 - 1}")
     return int(text)
@@ -162,6 +172,38 @@ def _milliseconds(name: str, text: str) -> float:
     return milliseconds
 
 
+def _lifetime(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 30 * 86_400:
+        raise SettingsError(f"{name} is {text!r}, and may be a number of seconds from 1 to 2592000 (thirty days)")
+    return seconds
+
+
+def _bytes(name: str, text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,15})(Ki|Mi|Gi)?", text, re.ASCII)
+    if found is None:
+        raise SettingsError(f"{name} is {text!r}, and may be a number of bytes such as 67108864, 65536Ki or 64Mi")
+    return int(found[1]) * {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[found[2]]
+
+
+def _redis(name: str, text: str) -> str:
+    # The value is not repeated: it may hold a password.
+    try:
+        url = urllib.parse.urlsplit(text)
+        wrong = url.scheme not in {"redis", "rediss", "unix"} or not (
+            url.path if url.scheme == "unix" else url.hostname
+        )
+        _ = url.port
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise SettingsError(f"{name} may be an address such as redis://host:6379/0, rediss://… (TLS) or unix:///path")
+    return text
+
+
 def _digest(name: str, text: str) -> str:
     algorithm, _, digits = text.partition(":")
     if algorithm != "sha256" or len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
@@ -187,12 +229,16 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "extra_fields": _choice("refuse", "ignore"),
     "max_batch_size": _rows,
     "max_batch_delay_ms": _milliseconds,
+    "cache_size": _bytes,
+    "cache_ttl": _lifetime,
+    "cache_url": _redis,
+    "cache_key": _text,
     "host": _text,
     "port": _port,
     "management_port": _port,
     "grpc_port": _port_or_off,
-    "grpc_max_receive_bytes": _bytes,
-    "grpc_max_send_bytes": _bytes,
+    "grpc_max_receive_bytes": _message_bytes,
+    "grpc_max_send_bytes": _message_bytes,
     "workers": _workers,
     "worker_timeout": _seconds,
     "drain_delay": _seconds,

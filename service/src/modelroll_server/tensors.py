@@ -121,6 +121,16 @@ class Outputs:
         """The answers to rows start to stop, without copying."""
         return self._map(lambda array: array[start:stop])
 
+    def row(self, index: int) -> "Outputs":
+        """The answer to one row, copied: it keeps nothing of the others in memory. Its arrays are read-only."""
+
+        def copy(array: Array) -> Array:
+            one = array[index : index + 1].copy()
+            one.flags.writeable = False
+            return one
+
+        return self._map(copy)
+
     @staticmethod
     def concat(parts: Sequence["Outputs"]) -> "Outputs":
         """One answer to all rows, in order. All must come from one model; at least one is needed."""

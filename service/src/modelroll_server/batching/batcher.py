@@ -95,6 +95,10 @@ class Batcher:
             self._flush_at = loop.call_later(delay, self._flush) if delay else loop.call_soon(self._flush)
         return request.future
 
+    def predicted(self, rows: int) -> float:
+        """Seconds that so many rows will take to compute; infinite before anything is known."""
+        return self._cost.predict(rows)
+
     def thread_is_free(self) -> None:
         """Go on: see `Threads.has_free`."""
         if self._queue:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from modelroll_server.telemetry.tally import Tallies
 
@@ -37,7 +38,7 @@ class Metrics:
         )
         self.phases = Tallies(
             "prediction_phase_seconds",
-            "Time of one phase of a prediction: decode, queue, infer, encode",
+            "Time of one phase of a prediction: decode, lookup (in Redis), queue, infer, encode",
             ("phase",),
             PHASE_BUCKETS,
         )
@@ -76,6 +77,10 @@ class Metrics:
     def read_queued_rows(self, rows: Callable[[], int]) -> None:
         """Ask `rows` how many wait whenever Prometheus reads."""
         self._queued_rows.set_function(rows)
+
+    def add(self, collector: Collector) -> None:
+        """Expose what another part counts."""
+        self._registry.register(collector)
 
     def live(self, labels: dict[str, str]) -> None:
         """Name the one version that is live."""

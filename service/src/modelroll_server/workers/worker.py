@@ -62,7 +62,7 @@ class Worker:
         # What is loaded and live is counted by the parent, once for all: here it goes nowhere.
         answering = Answering(settings, self._metrics, Metrics(), self._lifecycle, threads=threads)
         self._registry, self._candidates = answering.registry, answering.candidates
-        self._inference = answering.inference
+        self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
         self._listener = listening.listener(answering.app, self._grace)
         self._serving: asyncio.Task[None] | None = None
@@ -74,6 +74,8 @@ class Worker:
     async def run(self) -> None:
         """Do as told until told to leave, or until the parent is gone."""
         self._channel.send(Hello())
+        if self._cache is not None:
+            self._cache.start()
         jobs = (self._obey(), self._change(), self._report(), self._ask(), self._left.wait())
         tasks = [asyncio.create_task(each) for each in jobs]
         # Each ends before this worker has left only by a fault, which must not leave half a worker behind.
@@ -83,6 +85,8 @@ class Worker:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
+        if self._cache is not None:
+            await self._cache.close()
         self._inference.close()
         self._candidates.close()
         with contextlib.suppress(OSError):
