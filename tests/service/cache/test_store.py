@@ -237,7 +237,7 @@ async def test_a_frozen_redis_is_asked_no_more_and_asked_again_when_it_goes_on(r
         await one.settle()
         redis.freeze()
         await one.until(lambda: one.counts.is_open)
-        assert one.counts.late >= 3
+        assert one.counts.late > 0
         late = one.counts.late
         for _ in range(20):
             await one.ask_new()
