@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.mixture import GaussianMixture
+from sklearn.multioutput import ClassifierChain
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -111,6 +112,12 @@ MODELS: dict[str, tuple[Any, Callable[[pd.DataFrame], Any], list[Any] | None, st
         RandomForestClassifier(3, random_state=0, n_jobs=2),
         lambda f: np.c_[f["count"] > 4, f["count"] // 3],
         [[0, 1], [0, 1, 2]],
+        "classifier",
+    ),
+    "chain": (
+        ClassifierChain(LogisticRegression()),
+        lambda f: np.c_[f["count"] > 4, f["count"] > 2].astype(int),
+        [[0, 1], [0, 1]],
         "classifier",
     ),
     "clusters": (KMeans(2, n_init=1, random_state=0), lambda f: None, None, "cluster"),

@@ -274,7 +274,10 @@ def _classes(estimator: Any, answers: Outputs) -> list[manifests.Label | list[ma
 
 def _label(estimator: Any, runtime: scikit.SklearnRuntime, table: Table, answers: Outputs) -> scikit.LabelFrom:
     """Whether one call of predict_proba can answer both: on the samples, and on rows shuffled from their columns."""
-    if not isinstance(answers.probability, np.ndarray) or not hasattr(estimator, "classes_"):
+    # A chain has one array of probabilities and a list of classes for each of its outputs; a mixture has no classes.
+    if not isinstance(answers.probability, np.ndarray) or not isinstance(
+        getattr(estimator, "classes_", None), np.ndarray
+    ):
         return "predict"
     if any(type(part).__name__ in _NEVER_ARGMAX for part in estimators.parts(estimator)):
         return "predict"

@@ -96,11 +96,14 @@ class Excuses:
 
     def _is_answered_nearby(self, table: Table, found: Outputs) -> Array:
         """Where scikit-learn answers a row that is a billionth away as the compiled model answers this one, [rows]."""
-        nearby, each = self._nearby(table, np.concatenate([self._moves(), self._moves_alone()]))
+        nearby, each = self._nearby(
+            table, np.concatenate([np.zeros((1, len(self._floats))), self._moves(), self._moves_alone()])
+        )
         there = self._reference.predict(nearby)
         here = rows.take_answers(found, np.repeat(np.arange(table.rows), each))
-        differ = self.tolerance.labels_differ(there, here) | self.tolerance.numbers_differ(there, here)
-        return np.asarray(~differ.reshape(table.rows, each).all(axis=1))
+        # Each on its own: scikit-learn computes a label and its score in two calls, with two roundings.
+        differ = (self.tolerance.labels_differ(there, here), self.tolerance.numbers_differ(there, here))
+        return np.asarray(~np.any([one.reshape(table.rows, each).all(axis=1) for one in differ], axis=0))
 
     def _is_swallowed(self, table: Table, expected: Outputs) -> Array:
         """Where scikit-learn answers the same whatever stands beside the large values of the row, [rows]."""
