@@ -78,7 +78,7 @@ def run(
     file = out or _place(found, quick=quick)
     rounds.measure(found, names or (QUICK_MODELS if quick else models.NAMES), compared, plan)
     if not load_only:
-        for name in ("logistic",) if quick else ("logistic", "forest", "churn"):
+        for name in ("logistic",) if quick else ("logistic", "deep", "churn"):
             starting = [one for one in subjects.STRATEGIES if not quick or one.name == "modelroll compiled"]
             starts.measure(found, name, starting, 3 if quick else 5)
     results.write(found, file)

@@ -26,11 +26,14 @@ class Call:
         proto: The file that describes it.
         method: `package.Service/Method`.
         messages: As JSON.
+        stream: Whether one call is a stream of all messages, not one of them. Answers are then counted by message,
+            and latency is of a whole stream.
     """
 
     proto: Path
     method: str
     messages: Sequence[dict[str, Any]]
+    stream: bool = False
 
 
 class _At(msgspec.Struct):
@@ -90,7 +93,8 @@ def run(port: int, call: Call, connections: int, seconds: float, scratch: Path) 
     said = subprocess.run(machine.on_core(core, command), capture_output=True, text=True, check=False)
     if said.returncode:
         raise Unreadable(f"ghz failed:\n{said.stdout}{said.stderr}")
-    return parse(said.stdout)
+    load = parse(said.stdout)
+    return msgspec.structs.replace(load, answers=load.answers * len(call.messages)) if call.stream else load
 
 
 def parse(printed: str) -> results.Load:

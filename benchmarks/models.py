@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import places
 
-NAMES = ("logistic", "forest", "churn", "wide")
+NAMES = ("logistic", "forest", "deep", "churn", "wide")
 ROWS = 100
 """Rows that a subject is asked, one after another and then again."""
 VERSION = "1.0.0"
@@ -29,7 +29,7 @@ class Model:
     """One model.
 
     Attributes:
-        name: `logistic`, `forest`, `churn` or `wide`.
+        name: One of NAMES.
         named: Whether it was fitted on named columns; else on an array.
         file: What joblib wrote.
         rows: What is asked: value by column, null where missing.

@@ -32,6 +32,7 @@ class Ports:
 
     main: int
     management: int
+    grpc: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,10 @@ class Command:
 
 
 def free_ports() -> Ports:
-    """Two ports that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return Ports(one.getsockname()[1], other.getsockname()[1])
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as held:
+        taken = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in dataclasses.fields(Ports)]
+        return Ports(*(one.getsockname()[1] for one in taken))
 
 
 class ServerProcess:

@@ -22,6 +22,8 @@ from benchmarks import models, process, results, rounds, subjects
 SECONDS = 5
 _SAMPLES_A_SECOND = 400
 _LEAD_SECONDS = 1
+_WAITING = {("concurrent/futures/thread.py", "_worker")}
+"""Threads that wait for work inside C, which py-spy takes for busy ones."""
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>[^()]+?)(?::\d+)?\)$")
 _PHASE = re.compile(r'prediction_phase_seconds_(?P<kind>sum|count)\{phase="(?P<phase>\w+)"\} (?P<value>\S+)')
 
@@ -90,6 +92,8 @@ def shares(stacks: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
         if found is None:
             continue
         file = _short(found["file"])
+        if (file, found["function"]) in _WAITING:
+            continue
         files[file] += int(count)
         functions[f"{file}: {found['function']}"] += int(count)
     total = max(1, files.total())

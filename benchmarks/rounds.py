@@ -104,7 +104,7 @@ def started(
     ports = process.free_ports()
     server = process.ServerProcess(subject.command(model, ports, scratch), scratch / "log")
     up.callback(server.end)
-    return server, ports.main
+    return server, subject.port(ports)
 
 
 def verify(subject: subjects.Subject, port: int, model: models.Model) -> None:

@@ -44,10 +44,14 @@ def _throughput(run: results.Run) -> Iterator[Verdict]:
     yield _share(run, "churn, compiled, 64 connections, against bare uvicorn", COMPILED, "churn", 0.5)
     yield _share(run, "cache hit (logistic), 64 connections, against bare uvicorn", CACHED, "logistic", 0.85)
     yield _share(run, "logistic, gRPC unary, 64 connections, against bare grpc.aio", GRPC, "logistic", 0.8, BARE_GRPC)
+    what = "logistic, gRPC stream in both directions, 16 connections, against a bare one"
+    yield _share(run, what, f"{GRPC}, stream", "logistic", 0.8, f"{BARE_GRPC}, stream", 16)
 
 
-def _share(run: results.Run, what: str, subject: str, model: str, least: float, other: str = BARE) -> Verdict:
-    found = ratios.compared(run, ratios.rate, subject, other, model, 64)
+def _share(
+    run: results.Run, what: str, subject: str, model: str, least: float, other: str = BARE, connections: int = 64
+) -> Verdict:
+    found = ratios.compared(run, ratios.rate, subject, other, model, connections)
     if found is None:
         return Verdict(what, f"≥ {least:.0%}", None, None)
     return Verdict(what, f"≥ {least:.0%}", f"{found:.0%}", found >= least)

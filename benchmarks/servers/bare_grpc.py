@@ -5,25 +5,40 @@ python bare_grpc.py PORT
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import grpc.aio
 
-# Answer {prediction: 1, probability: [0.13…, 0.86…], model_version: "1.0.0"} of bare.proto, as protobuf writes it.
-ANSWER = bytes.fromhex("08011210d635447b41e1c03f8bf22ea1afc7eb3f1a05312e302e30")
+from modelroll_server.grpc import prediction_pb2
+
+PROBABILITY = (0.13187426108235794, 0.8681257389176421)
+ANSWER: bytes = prediction_pb2.PredictResponse(
+    prediction=1,
+    probabilities=PROBABILITY,
+    model_version="1.0.0",
+    label=prediction_pb2.Value(integer=1),
+    probability=PROBABILITY,
+).SerializeToString()
 
 
 class Bare(grpc.GenericRpcHandler):
     """Answers every method, with bytes for bytes."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if handler_call_details.method.endswith("Stream"):
+            return grpc.stream_stream_rpc_method_handler(answer_each)
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-async def answer(_request: bytes, _context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+async def answer(_request: bytes, _context: Any) -> bytes:
     return ANSWER
+
+
+async def answer_each(requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+    async for _ in requests:
+        yield ANSWER
 
 
 async def serve(port: int) -> None:
@@ -35,5 +50,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    run: Callable[..., None] = asyncio.run
-    run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1])))

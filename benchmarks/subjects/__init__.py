@@ -7,9 +7,15 @@ __all__ = ["ALL", "PEERS", "QUICK", "STRATEGIES", "TUNED", "Subject"]
 
 ALL: tuple[Subject, ...] = (
     bare.BareUvicorn(),
-    bare.BareGrpc(),
     ours.Compiled(),
     ours.Modelroll(),
+    ours.OpenInferenceJson(),
+    ours.OpenInferenceBinary(),
+    bare.BareGrpc(),
+    ours.GrpcPrediction(),
+    ours.GrpcOpenInference(),
+    bare.BareGrpcStream(),
+    ours.GrpcStream(),
     tutorial.Tutorial(),
     others.KServeV1(),
     others.KServeV2(),

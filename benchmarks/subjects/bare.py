@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import models, process
-from benchmarks.subjects import base
+from benchmarks.subjects import base, rpc
 
 
 class BareUvicorn(base.HttpSubject):
@@ -31,36 +31,26 @@ class BareUvicorn(base.HttpSubject):
         self.ask(port, model, number)
 
 
-class BareGrpc(base.GrpcSubject):
+class BareGrpc(rpc.Prediction):
     """The limit of gRPC in Python."""
 
     name = "bare grpc.aio"
-    says = "grpc.aio, one unary call; takes the message as bytes, gives a fixed answer"
-    proto = base.SERVERS / "bare.proto"
-    service = "modelroll.benchmarks.Bare"
-    method = "Predict"
-
-    def absent(self, model: models.Model) -> str | None:
-        """See Subject."""
-        return "its message holds numbers only" if model.texts else super().absent(model)
+    says = "grpc.aio, a unary call; takes the same message as bytes, gives a fixed answer"
 
     def command(self, _model: models.Model, ports: process.Ports, _scratch: Path) -> process.Command:
         """See Subject."""
-        words = [self.python, str(base.SERVERS / "bare_grpc.py"), str(ports.main)]
-        return process.Command(words, ports.main, None, self.environment())
-
-    def message(self, _model: models.Model, row: models.Row) -> dict[str, Any]:
-        """Numbers in order."""
-        return {"values": list(row.values())}
-
-    def encode(self, message: dict[str, Any]) -> bytes:
-        """Nothing, which is a message too: it is not read. Under load ghz sends the numbers."""
-        return b""
-
-    def label(self, answer: bytes) -> Any:
-        """The first field: a tag, then a small number."""
-        return answer[1]
+        words = [self.python, str(base.SERVERS / "bare_grpc.py"), str(ports.grpc)]
+        return process.Command(words, ports.grpc, None, self.environment())
 
     def check(self, port: int, model: models.Model, number: int) -> None:
         """There is nothing to be right about but that it answers."""
         self.ask(port, model, number)
+
+
+class BareGrpcStream(BareGrpc):
+    """The limit of a stream in both directions."""
+
+    name = "bare grpc.aio, stream"
+    says = f"grpc.aio, a stream of {rpc.STREAMED} messages in both directions; a fixed answer to each"
+    method = "PredictStream"
+    stream = True

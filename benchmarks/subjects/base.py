@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import grpc
 import msgspec
 
-from benchmarks import ghz, models, peers, places, process, results, wrk
+from benchmarks import models, peers, places, process, results, wrk
 
 SERVERS = places.BENCHMARKS / "servers"
 JSON = {"content-type": "application/json"}
@@ -59,6 +58,10 @@ class Subject(abc.ABC):
     def absent(self, _model: models.Model) -> str | None:
         """Why it does not serve the model, if it does not."""
         return None if self.peer is None else peers.absent(self.peer)
+
+    def port(self, ports: process.Ports) -> int:
+        """The port that it is asked on."""
+        return ports.main
 
     @abc.abstractmethod
     def command(self, model: models.Model, ports: process.Ports, scratch: Path) -> process.Command:
@@ -135,49 +138,6 @@ class HttpSubject(Subject):
         if not file.exists():
             wrk.write_requests(file, (self.request(model, row).on_the_wire() for row in model.rows))
         return wrk.run(port, file, connections, seconds)
-
-
-class GrpcSubject(Subject):
-    """One that speaks gRPC: it says what a row is as a message, and where the label stands in the answer."""
-
-    proto: ClassVar[Path]
-    """Describes the messages to the load generator."""
-    service: ClassVar[str]
-    """`package.Service`."""
-    method: ClassVar[str]
-
-    def absent(self, model: models.Model) -> str | None:
-        """See Subject."""
-        return super().absent(model) or (None if ghz.tool().exists() else ghz.HOW_TO)
-
-    @abc.abstractmethod
-    def message(self, model: models.Model, row: models.Row) -> dict[str, Any]:
-        """The message for one row, as protobuf's JSON."""
-
-    @abc.abstractmethod
-    def label(self, answer: bytes) -> Any:
-        """The label within an answer."""
-
-    @abc.abstractmethod
-    def encode(self, message: dict[str, Any]) -> bytes:
-        """The message as protobuf."""
-
-    def ask(self, port: int, model: models.Model, number: int) -> Any:
-        """See Subject."""
-        message = self.encode(self.message(model, model.rows[number]))
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call = channel.unary_unary(f"/{self.service}/{self.method}")
-            try:
-                answer = call(message, timeout=60, wait_for_ready=True)
-            except grpc.RpcError as error:
-                raise WrongAnswer(f"row {number}: {error}") from error
-        return self.label(answer)
-
-    def load(self, port: int, model: models.Model, connections: int, seconds: float, scratch: Path) -> results.Load:
-        """See Subject."""
-        messages = [self.message(model, row) for row in model.rows]
-        call = ghz.Call(self.proto, f"{self.service}/{self.method}", messages)
-        return ghz.run(port, call, connections, seconds, scratch)
 
 
 def named_or_listed(model: models.Model, row: models.Row) -> bytes:

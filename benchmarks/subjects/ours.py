@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import models, process
-from benchmarks.subjects import base
+from benchmarks.subjects import base, rpc, v2
+
+
+def serve(subject: base.Subject, artifact: Path | None, ports: process.Ports, *flags: str) -> process.Command:
+    """`modelroll serve` with every default but the ports."""
+    words = [subject.python, "-m", "modelroll_server", "serve", str(artifact), "--host", "127.0.0.1"]
+    words += ["--port", str(ports.main), "--management-port", str(ports.management), "--grpc-port", str(ports.grpc)]
+    return process.Command([*words, *flags], ports.management, "/readyz", subject.environment())
+
+
+NOT_COMPILED = "modelroll pack made no compiled model of it"
 
 
 class Modelroll(base.HttpSubject):
@@ -22,13 +32,11 @@ class Modelroll(base.HttpSubject):
 
     def absent(self, model: models.Model) -> str | None:
         """See Subject."""
-        return None if self.artifact(model) else "modelroll pack made no compiled model of it"
+        return None if self.artifact(model) else NOT_COMPILED
 
     def command(self, model: models.Model, ports: process.Ports, _scratch: Path) -> process.Command:
         """See Subject."""
-        words = [self.python, "-m", "modelroll_server", "serve", str(self.artifact(model)), "--host", "127.0.0.1"]
-        words += ["--port", str(ports.main), "--management-port", str(ports.management), *self.flags]
-        return process.Command(words, ports.management, "/readyz", self.environment())
+        return serve(self, self.artifact(model), ports, *self.flags)
 
     def request(self, model: models.Model, row: models.Row) -> base.Request:
         """Named features."""
@@ -87,7 +95,79 @@ class Following(Modelroll):
             HOST="127.0.0.1",
             PORT=str(ports.main),
             MANAGEMENT_PORT=str(ports.management),
+            GRPC_PORT=str(ports.grpc),
         )
         return process.Command(
             [self.python, "-m", "modelroll_server", "serve"], ports.management, "/readyz", environment
         )
+
+
+class OpenInferenceJson(Compiled):
+    """The Open Inference Protocol over HTTP."""
+
+    name = "modelroll compiled, V2 JSON"
+    says = "the Open Inference Protocol over HTTP: one tensor of numbers, or a tensor a column"
+
+    def request(self, model: models.Model, row: models.Row) -> base.Request:
+        """See v2."""
+        return base.Request(f"/v2/models/{model.name}/infer", v2.body(model, row))
+
+    def label(self, answer: Any) -> Any:
+        """See v2."""
+        return v2.label(answer)
+
+
+class OpenInferenceBinary(OpenInferenceJson):
+    """The same with its binary tensor extension."""
+
+    name = "modelroll compiled, V2 binary"
+    says = "the same, the tensor of numbers as raw bytes behind the JSON"
+
+    def absent(self, model: models.Model) -> str | None:
+        """See Subject."""
+        return "measured with one tensor of numbers only" if model.texts else super().absent(model)
+
+    def request(self, model: models.Model, row: models.Row) -> base.Request:
+        """See v2."""
+        body, head = v2.binary(row)
+        headers = {"content-type": "application/octet-stream", "inference-header-content-length": str(head)}
+        return base.Request(f"/v2/models/{model.name}/infer", body, headers)
+
+
+class GrpcPrediction(rpc.Prediction):
+    """PredictionService, unary."""
+
+    name = "modelroll gRPC"
+    says = "compiled; PredictionService.Predict, a unary call"
+
+    def absent(self, model: models.Model) -> str | None:
+        """See Subject."""
+        return super().absent(model) or (None if model.compiled else NOT_COMPILED)
+
+    def command(self, model: models.Model, ports: process.Ports, _scratch: Path) -> process.Command:
+        """See Subject."""
+        return serve(self, model.compiled, ports)
+
+
+class GrpcStream(GrpcPrediction):
+    """PredictionService, a stream in both directions."""
+
+    name = "modelroll gRPC, stream"
+    says = f"compiled; PredictionService.PredictStream, {rpc.STREAMED} messages a stream"
+    method = "PredictStream"
+    stream = True
+
+
+class GrpcOpenInference(rpc.OpenInference):
+    """The Open Inference Protocol over gRPC."""
+
+    name = "modelroll gRPC V2"
+    says = "compiled; GRPCInferenceService.ModelInfer: one tensor of numbers, or a tensor a column"
+
+    def absent(self, model: models.Model) -> str | None:
+        """See Subject."""
+        return super().absent(model) or (None if model.compiled else NOT_COMPILED)
+
+    def command(self, model: models.Model, ports: process.Ports, _scratch: Path) -> process.Command:
+        """See Subject."""
+        return serve(self, model.compiled, ports)

@@ -1,5 +1,6 @@
 """Rows as requests of the Open Inference Protocol, as its clients send them."""
 
+import struct
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from benchmarks import models
 
 
-def one_tensor(model: models.Model, row: models.Row) -> dict[str, Any]:
+def one_tensor(_model: models.Model, row: models.Row) -> dict[str, Any]:
     """All columns as one tensor of doubles."""
     data = list(row.values())
     return {"inputs": [{"name": "input", "shape": [1, len(data)], "datatype": "FP64", "data": data}]}
@@ -29,6 +30,19 @@ def tensor_a_column(model: models.Model, row: models.Row) -> dict[str, Any]:
 def body(model: models.Model, row: models.Row) -> bytes:
     """One tensor where all columns are numbers, else one a column."""
     return msgspec.json.encode(tensor_a_column(model, row) if model.texts else one_tensor(model, row))
+
+
+def binary(row: models.Row) -> tuple[bytes, int]:
+    """One tensor of doubles as raw bytes behind the JSON, and how long the JSON is."""
+    data = struct.pack(f"<{len(row)}d", *row.values())
+    tensor = {
+        "name": "input",
+        "shape": [1, len(row)],
+        "datatype": "FP64",
+        "parameters": {"binary_data_size": len(data)},
+    }
+    head = msgspec.json.encode({"inputs": [tensor]})
+    return head + data, len(head)
 
 
 def label(answer: Any) -> Any:

@@ -97,12 +97,14 @@ def test_calls_that_failed_are_no_answers_and_late_ones_are_counted_apart() -> N
         ghz.parse("panic: no such method")
 
 
-def test_the_bare_grpc_server_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["bare grpc.aio", "bare grpc.aio, stream"])
+def test_the_bare_grpc_server_answers(tmp_path: Path, name: str) -> None:
     model = model_of([{"carat": 0.2}], tmp_path)
-    bare = next(one for one in subjects.ALL if one.name == "bare grpc.aio")
+    bare = next(one for one in subjects.ALL if one.name == name)
+    ports = process.free_ports()
     with contextlib.ExitStack() as up:
-        server = process.ServerProcess(bare.command(model, ports := process.free_ports(), tmp_path), tmp_path / "log")
+        server = process.ServerProcess(bare.command(model, ports, tmp_path), tmp_path / "log")
         up.callback(server.end)
         server.wait_until_ready()
-        rounds.verify(bare, ports.main, model)
-        assert bare.ask(ports.main, model, 0) == 1
+        rounds.verify(bare, ports.grpc, model)
+        assert bare.ask(ports.grpc, model, 0) == 1

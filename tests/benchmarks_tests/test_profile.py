@@ -9,6 +9,7 @@ STACKS = [
     "main (bare.py:40);run (uvicorn/server.py:60);data_received (/x/site-packages/uvicorn/protocols/http/h.py:10) 60",
     "main (bare.py:40);run (uvicorn/server.py:60);data_received (/x/site-packages/uvicorn/protocols/http/h.py:20) 15",
     "main (bare.py:40);run (uvicorn/server.py:60);predict (/r/service/src/modelroll_server/inference.py:7) 25",
+    "_bootstrap (threading.py:995);_worker (concurrent/futures/thread.py:81) 500",
     "process 12:server 3",
 ]
 
