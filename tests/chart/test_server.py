@@ -69,6 +69,7 @@ def test_every_variable_of_the_server_is_set() -> None:
         "HOST": "0.0.0.0",
         "PORT": "8000",
         "MANAGEMENT_PORT": "8081",
+        "WORKERS": "1",
         "DRAIN_DELAY": "6",
         "SHUTDOWN_TIMEOUT": "30",
         "LOG_LEVEL": "info",
@@ -87,6 +88,7 @@ def test_every_variable_of_the_server_is_set() -> None:
         ("extraFields=ignore", "EXTRA_FIELDS", "ignore"),
         ("batching.maxSize=64", "MAX_BATCH_SIZE", "64"),
         ("batching.maxDelayMs=2", "MAX_BATCH_DELAY_MS", "2"),
+        ("workers=3", "WORKERS", "3"),
         ("drain.delaySeconds=2", "DRAIN_DELAY", "2"),
         ("drain.shutdownTimeoutSeconds=10", "SHUTDOWN_TIMEOUT", "10"),
         ("log.level=debug", "LOG_LEVEL", "debug"),
@@ -97,6 +99,15 @@ def test_every_variable_of_the_server_is_set() -> None:
 )
 def test_a_value_reaches_the_server(setting: str, name: str, value: str) -> None:
     assert environment(render(setting)[DEPLOYMENT])[name] == value
+
+
+@pytest.mark.parametrize(
+    ("cpu", "workers"),
+    [("250m", "1"), ("1", "1"), ("1900m", "1"), ("2", "2"), ("2500m", "2"), ("3.5", "3"), ("16", "16"), ("0.5", "1")],
+)
+def test_as_many_workers_as_whole_cpus_are_requested(cpu: str, workers: str) -> None:
+    objects = render("workers=auto", f"resources.requests.cpu={cpu}", "autoscaling.targetCPUUtilizationPercentage=50")
+    assert environment(objects[DEPLOYMENT])["WORKERS"] == workers
 
 
 def test_without_a_digest_there_is_no_variable_for_it() -> None:
