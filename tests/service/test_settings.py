@@ -30,6 +30,10 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("PORT", "http"),
         ("PORT", "65536"),
         ("MANAGEMENT_PORT", "-1"),
+        ("WORKERS", "0"),
+        ("WORKERS", "257"),
+        ("WORKERS", "two"),
+        ("WORKER_TIMEOUT", "long"),
         ("DRAIN_DELAY", "soon"),
         ("DRAIN_DELAY", "nan"),
         ("SHUTDOWN_TIMEOUT", "-1"),
@@ -56,3 +60,10 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, value: 
 def test_nothing_to_serve_is_refused() -> None:
     with pytest.raises(SettingsError, match="MODEL_PATH is not set"):
         settings.from_environment({})
+
+
+def test_a_worker_is_told_by_its_environment_what_its_parent_was_told() -> None:
+    given = {"MODEL_PATH": "a", "WORKERS": "auto", "LOG_REQUESTS": "true", "DRAIN_DELAY": "0.5", "STATE_DIR": "/state"}
+    found = settings.from_environment(given, {"port": "1"})
+    assert found.workers == "auto"
+    assert settings.from_environment(settings.to_environment(found)) == found
