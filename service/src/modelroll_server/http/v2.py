@@ -10,7 +10,7 @@ import time
 import msgspec
 
 from modelroll_server import errors
-from modelroll_server.http import body
+from modelroll_server.http import body, wire
 from modelroll_server.http.asgi import JSON, Response
 from modelroll_server.http.exchange import TIMED, Endpoint, Exchange, Route
 from modelroll_server.http.v2_bodies import InferRequest
@@ -69,7 +69,11 @@ class OpenInference:
         self._metrics.in_flight += 1
         size = 0
         try:
-            data = await body.read(exchange.heads, exchange.receive, self._memory, LIMIT)
+            whole = wire.read(exchange.receive)
+            if whole is None:
+                data = await body.read(exchange.heads, exchange.receive, self._memory, LIMIT)
+            else:
+                data = body.checked(exchange.heads, whole, LIMIT)
             size = len(data)
             self._memory.bytes += size
             is_large = size >= LARGE_BODY
