@@ -1,10 +1,13 @@
 """The inference and management apps over a stand-in model, in this process."""
 
+import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import httpx
+import uvicorn
 
 import stand_in
 from modelroll_server.http.asgi import Lifecycle
@@ -28,6 +31,7 @@ class Server:
     app: InferenceApp
     inference: httpx.AsyncClient
     management: httpx.AsyncClient
+    application: InferenceApp
 
     def swap(self, number: str, runtime: stand_in.Echo | None = None, revision: int = 1) -> None:
         """Make another version live."""
@@ -47,7 +51,27 @@ async def serving() -> AsyncIterator[Server]:
         return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://server")  # type: ignore[arg-type]
 
     async with client(app) as inference_client, client(management) as management_client:
-        found = Server(registry, lifecycle, metrics, app, inference_client, management_client)
+        found = Server(registry, lifecycle, metrics, app, inference_client, management_client, app)
         found.swap("1.0.0")
         yield found
     inference.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(application: InferenceApp) -> AsyncIterator[int]:
+    """The application on a real port, which is given."""
+    config = uvicorn.Config(
+        application,
+        port=0,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        serving = asyncio.create_task(server._serve([bound]))  # noqa: SLF001 - `serve` would take the signals
+        yield bound.getsockname()[1]
+        server.should_exit = server.force_exit = True
+        await serving

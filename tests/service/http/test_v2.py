@@ -170,6 +170,8 @@ REFUSED: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"json": replaced(column("tenure", "INT64", 3, 10**30))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "BOOL", True, False))}, 400, "invalid_fields", "[0].tenure"),
     ({"json": replaced(column("tenure", "FP128", 3, 4))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "FP", 3, 4))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT", 3, 4))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("charges", "INT64", 0, 2**53 + 1))}, 400, "invalid_field", "[1].charges"),
     ({"json": replaced(column("charges", "FP16", 0, 1e6))}, 400, "invalid_field", "charges"),
     ({"json": replaced(column("contract", "BYTES", "month", "week"))}, 400, "invalid_field", "[1].contract"),

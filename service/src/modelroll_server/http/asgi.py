@@ -4,8 +4,9 @@ Owns nothing but these types and how a response is sent.
 """
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -16,16 +17,19 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 Heads = Mapping[bytes, bytes]  # a request's headers; of one that is there twice, the last
 
+BLOCKED_SECONDS = 30.0  # that a client may leave a part unread before it is cut off
+
 JSON: Header = (b"content-type", b"application/json")
 
 
 @dataclasses.dataclass(slots=True)
 class Response:
-    """A whole answer: status, body, and headers (with the content type)."""
+    """An answer: status, headers (with the content type), and the whole body, or parts that follow one another."""
 
     status: int
     body: bytes
     headers: list[Header]
+    parts: AsyncGenerator[bytes, None] | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -53,3 +57,18 @@ async def send(response: Response, scope: Scope, sender: Send, lifecycle: Lifecy
     await sender({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if scope["method"] == "HEAD" else response.body
     await sender({"type": "http.response.body", "body": body})
+
+
+async def stream(response: Response, parts: AsyncGenerator[bytes, None], sender: Send, lifecycle: Lifecycle) -> bool:
+    """Send an answer part by part; false if its reader did not take one, and is to be cut off."""
+    headers = [*response.headers, (b"connection", b"close")] if lifecycle.draining else response.headers
+    await sender({"type": "http.response.start", "status": response.status, "headers": headers})
+    async with contextlib.aclosing(parts) as found:
+        async for part in found:
+            try:
+                async with asyncio.timeout(BLOCKED_SECONDS):
+                    await sender({"type": "http.response.body", "body": part, "more_body": True})
+            except TimeoutError:
+                return False
+    await sender({"type": "http.response.body", "body": b""})
+    return True

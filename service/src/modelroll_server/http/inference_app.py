@@ -6,23 +6,24 @@ Owns what every answer has in common: the request id, the headers that name the 
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import msgspec
 import structlog
 
 from modelroll_server import errors
 from modelroll_server.batching.batch import Rows
-from modelroll_server.http import asgi, body, encoding, problems, wire
+from modelroll_server.http import asgi, body, encoding, problems, stream, wire
 from modelroll_server.http.asgi import JSON, Header, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
-from modelroll_server.http.exchange import TIMED, Exchange, Route
+from modelroll_server.http.exchange import TIMED, Endpoint, Exchange, Route
+from modelroll_server.http.stream import LineStream
+from modelroll_server.http.v1 import V1, Decode, Encode
 from modelroll_server.http.v2 import OpenInference
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics, OfVersion
-from modelroll_server.tensors import Answers
 
 LARGE_BODY = 256 * 1024  # bytes; larger ones are decoded in a thread
 
@@ -52,10 +53,13 @@ class InferenceApp:
         self._documentation = Documentation(registry)
         one = _Bodies(lambda version, data: [version.json.row(data)], encoding.one)
         many = _Bodies(lambda version, data: version.json.rows(data), encoding.many)
+        self._v1 = V1(registry, self._predicting)
         self._v2 = OpenInference(registry, inference, metrics, self._memory)
+        lines = LineStream(registry, inference, metrics, lifecycle, self._memory)
         self._routes: dict[str, Route] = {
             "/predict": (("POST",), functools.partial(self._predict, one)),
             "/batch_predict": (("POST",), functools.partial(self._predict, many)),
+            stream.PATH: (("POST",), lines.answer),
             "/health": (("GET", "HEAD"), self._health),
         }
 
@@ -83,10 +87,16 @@ class InferenceApp:
         headers.append((b"x-request-id", exchange.request_id))
         if exchange.version is not None:
             headers += _identity(exchange.version.number, exchange.version.digest)
-        if not wire.write(response, send, close=self._lifecycle.draining):
-            await asgi.send(response, scope, send, self._lifecycle)
+        if response.parts is not None or not wire.write(response, send, close=self._lifecycle.draining):
+            await self._send(response, scope, send)
         if self._log_requests:
             self._log(exchange, response)
+
+    async def _send(self, response: Response, scope: Scope, send: Send) -> None:
+        if response.parts is None:
+            await asgi.send(response, scope, send, self._lifecycle)
+        elif not await asgi.stream(response, response.parts, send, self._lifecycle):
+            wire.cut(send)
 
     def _endpoint(self, exchange: Exchange) -> Awaitable[Response]:
         scope = exchange.scope
@@ -101,7 +111,12 @@ class InferenceApp:
 
     def _find(self, path: str) -> Route | None:
         """The routes whose paths name a model."""
-        return self._v2.find(path) if path.startswith("/v2") else None
+        if path.startswith("/v2"):
+            return self._v2.find(path)
+        return self._v1.find(path) if path.startswith("/v1") else None
+
+    def _predicting(self, decode: Decode, encode: Encode) -> Endpoint:
+        return functools.partial(self._predict, _Bodies(decode, encode))
 
     async def _other(self, exchange: Exchange) -> Response:
         path = exchange.scope["path"]
@@ -192,7 +207,7 @@ class _Bodies:
 
     __slots__ = ("decode", "encode")
 
-    def __init__(self, decode: Callable[[Version, bytes], Rows], encode: Callable[[Answers, Version], bytes]) -> None:
+    def __init__(self, decode: Decode, encode: Encode) -> None:
         self.decode = decode
         self.encode = encode
 

@@ -66,3 +66,11 @@ def write(response: Response, sender: Send, *, close: bool) -> bool:
         cycle.transport.close()
     cycle.on_response()
     return True
+
+
+def cut(sender: Send) -> None:
+    """End a connection at once, with what is not sent yet: its client does not read."""
+    cycle = getattr(sender, "__self__", None)
+    if type(cycle) is RequestResponseCycle:
+        cycle.transport.abort()
+        cycle.disconnected = True  # as the transport will say in a moment

@@ -30,11 +30,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
 }
 _LENGTH = struct.Struct("<I")
+_NUMBERS = frozenset({float, int})
 _JSON_TYPES: dict[str, frozenset[type]] = {
+    **dict.fromkeys(DTYPES, _NUMBERS),
     "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
-    "FP": frozenset({float, int}),
-    "INT": frozenset({int, float}),
 }
 _RANGES = {
     name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for name, dtype in DTYPES.items() if dtype.kind in "iu"
@@ -153,9 +153,7 @@ def texts(name: str, values: Sequence[bytes]) -> list[str]:
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:
     found = DTYPES.get(datatype)
     if found is None:
-        raise errors.InvalidField(
-            f"the tensor {name} has the datatype {datatype[:20]}, which is not read here", field=name
-        )
+        raise _unknown(name, datatype)
     return found
 
 
@@ -169,20 +167,18 @@ def _flattened(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
 
 def _typed(name: str, datatype: str, data: list[Any]) -> list[Any]:
     """The values as the datatype has them: of its type, in its range, rounded to its width."""
-    kind = "INT" if datatype in _RANGES else "FP" if datatype in {"FP64", "FP32", "FP16"} else datatype
-    allowed = _JSON_TYPES.get(kind)
+    allowed = _JSON_TYPES.get(datatype)
     if allowed is None:
-        _dtype(name, datatype)
-        raise AssertionError(datatype)
+        raise _unknown(name, datatype)
     kinds = set(map(type, data))
     kinds.discard(type(None))
     if not kinds <= allowed:
         row = next(index for index, value in enumerate(data) if value is not None and type(value) not in allowed)
         sentence = f"the data of the tensor {name} is not all {datatype}: element {row} is another"
         raise errors.InvalidField(sentence, field=f"{name}[{row}]")
-    if kind == "FP" and not (datatype == "FP64" and kinds <= {float}):
+    if datatype.startswith("FP") and not (datatype == "FP64" and kinds <= {float}):
         return _rounded(name, datatype, data)
-    if kind == "INT":
+    if datatype in _RANGES:
         if float in kinds:
             data = _integers(name, datatype, data)
         _check_range(name, datatype, data)
@@ -234,4 +230,9 @@ def _split(name: str, data: memoryview, elements: int) -> list[str]:
 
 def _wrong_count(name: str, shape: Sequence[int], elements: int, found: int) -> errors.InvalidField:
     sentence = f"the tensor {name} has {found} values; the shape {list(shape)} has {elements}"
+    return errors.InvalidField(sentence, field=name)
+
+
+def _unknown(name: str, datatype: str) -> errors.InvalidField:
+    sentence = f"the tensor {name} has the datatype {datatype[:20]}, which is not read here"
     return errors.InvalidField(sentence, field=name)
