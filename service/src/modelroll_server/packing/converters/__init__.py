@@ -6,6 +6,7 @@ Owns what each family computes. May import the graph; must not know manifests, f
 from modelroll_server.packing.converters import (
     bayes,
     boosting,
+    centroids,
     composing,
     distances,
     encoding,
@@ -14,6 +15,8 @@ from modelroll_server.packing.converters import (
     linear,
     multiclass,
     networks,
+    outliers,
+    propagation,
     scaling,
     trees,
 )
@@ -21,6 +24,7 @@ from modelroll_server.packing.converters import (
 __all__ = [
     "bayes",
     "boosting",
+    "centroids",
     "composing",
     "distances",
     "encoding",
@@ -29,6 +33,8 @@ __all__ = [
     "linear",
     "multiclass",
     "networks",
+    "outliers",
+    "propagation",
     "scaling",
     "trees",
 ]
