@@ -18,6 +18,7 @@ from modelroll_server.packing.converters import (
     outliers,
     propagation,
     scaling,
+    text,
     trees,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "outliers",
     "propagation",
     "scaling",
+    "text",
     "trees",
 ]
