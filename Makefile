@@ -49,6 +49,10 @@ bench: setup ## Measure modelroll beside the bare server and every peer, an hour
 bench-quick: setup ## The same in three minutes: no peers but the tutorial server
 	@$(RUN) python -m benchmarks run --quick $(ARGS)
 
+.PHONY: estimators
+estimators: setup ## Pack every estimator of scikit-learn that predicts; writes docs/estimators.md (ARGS="Ridge SVC" for some)
+	@OMP_NUM_THREADS=1 $(RUN) python -m hack.estimators $(ARGS)
+
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers
 	@$(RUN) ruff format --check $(PYTHON_PATHS)

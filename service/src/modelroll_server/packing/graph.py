@@ -16,8 +16,9 @@ from onnx import helper, numpy_helper
 from modelroll_server.tensors import Array
 
 ML = "ai.onnx.ml"
+CONTRIB = "com.microsoft"  # operators that ONNX Runtime adds
 # Old enough that every ONNX Runtime of the last years reads it, new enough for all that is used here.
-_OPSETS = {"": 18, ML: 5}
+_OPSETS = {"": 18, ML: 5, CONTRIB: 1}
 _IR_VERSION = 9
 _MAX_SHARED = 10_000  # a node with an attribute longer than this is not looked up among those that are there already
 
@@ -104,12 +105,22 @@ class Graph:
         self._constants: dict[Any, Value] = {}
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._inputs: dict[str, onnx.ValueInfoProto] = {}
+        self._declared: list[onnx.ValueInfoProto] = []
 
     def input(self, name: str, dtype: Any, width: int | None) -> Value:
         """A tensor that callers give: [rows, width], or [rows] where width is None."""
         shape: list[str | int] = ["rows"] if width is None else ["rows", width]
         self._inputs[name] = helper.make_tensor_value_info(name, _element_type(np.dtype(dtype)), shape)
         return Value(self, name, np.dtype(dtype))
+
+    def declare(self, value: Value, shape: Sequence[str | int]) -> Value:
+        """Say what shape a tensor has, where the standard knows no operator by which to infer it."""
+        self._declared.append(helper.make_tensor_value_info(value.name, _element_type(value.dtype), shape))
+        return value
+
+    def is_input(self, value: Value) -> bool:
+        """Whether it is what callers give."""
+        return value.name in self._inputs
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
         """A tensor that never changes; the same twice is one."""
@@ -182,9 +193,8 @@ class Graph:
         """exp, each row divided by its sum."""
         return self.op("Softmax", value, axis=1)
 
-    def complement(self, value: Value) -> Value:
-        """From P(second class) [rows] or [rows, 1] to [rows, 2]."""
-        second = value.reshape(-1, 1)
+    def complement(self, second: Value) -> Value:
+        """From P(second class) [rows, 1] to [rows, 2]."""
         return self.concat([self.constant(1.0) - second, second])
 
     def model(self, outputs: Mapping[str, Value]) -> bytes:
@@ -193,22 +203,21 @@ class Graph:
         Raises:
             onnx.checker.ValidationError, onnx.shape_inference.InferenceError: It is not a valid graph.
         """
-        named = [
-            helper.make_node("Identity", [value.name], [name]) for name, value in outputs.items()
-        ]  # an output has its own name, and two outputs may be one tensor
         nodes, needed = [], {value.name for value in outputs.values()}
         for node in reversed(self._nodes):
             if needed.intersection(node.output):
                 needed.update(node.input)
                 nodes.append(node)
         graph = helper.make_graph(
-            [*reversed(nodes), *named],
+            _with_names(list(reversed(nodes)), outputs),
             "modelroll",
             [info for name, info in self._inputs.items() if name in needed],
             [helper.make_tensor_value_info(name, _element_type(value.dtype), None) for name, value in outputs.items()],
             [tensor for name, tensor in self._initializers.items() if name in needed],
+            value_info=[info for info in self._declared if info.name in needed],
         )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
+        domains = {"", *(node.domain for node in nodes)}
+        opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items() if domain in domains]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="modelroll")
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True)
         del model.graph.output[:]
@@ -222,6 +231,22 @@ class Graph:
         if isinstance(operand, np.ndarray) and operand.dtype == np.int64:
             return self.constant(operand)
         return self.constant(operand, dtype)
+
+
+def _with_names(nodes: list[onnx.NodeProto], outputs: Mapping[str, Value]) -> list[onnx.NodeProto]:
+    """The nodes, their results named as outputs are; what is an output already, or no node's result, is copied."""
+    results = {name for node in nodes for name in node.output}
+    names: dict[str, str] = {}
+    copies = []
+    for name, value in outputs.items():
+        if value.name in results and value.name not in names:
+            names[value.name] = name
+        else:
+            copies.append(helper.make_node("Identity", [names.get(value.name, value.name)], [name]))
+    for node in nodes:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(tensor, tensor) for tensor in tensors]
+    return [*nodes, *copies]
 
 
 def _element_type(dtype: np.dtype[Any]) -> int:

@@ -4,8 +4,9 @@ Owns how a table becomes the graph's input tensors and how its output tensors be
 scikit-learn nor pandas, nor does loading or answering.
 
 The graph takes one tensor a datatype, [rows, columns of that datatype in manifest order]: a model of nineteen columns
-has two or three tensors, not nineteen. Where texts may be missing, a tensor of booleans beside them says which are.
-A classifier answers indexes; the labels come from the manifest.
+has two or three tensors, not nineteen. Where texts may be missing, a tensor of booleans beside them says which are;
+where they are wanted in lower case, they come as Python makes it. A classifier answers indexes; the labels come from
+the manifest.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ TENSORS: dict[Datatype, str] = {
     Datatype.BYTES: "texts",
 }
 MISSING_TEXTS = "missing_texts"
+LOWER_CASE_TEXTS = "lower_case_texts"
 PREDICTION, PROBABILITY, SCORE = "prediction", "probability", "score"
 _NOWHERE = "/dev/null"
 _NONE = np.array(None, object)
@@ -109,7 +111,7 @@ def _feeds(wanted: Sequence[str], inputs: Sequence[Input]) -> list[tuple[str, Ca
         name: tuple(index for index, column in enumerate(inputs) if column.datatype is datatype)
         for datatype, name in TENSORS.items()
     }
-    by_name[MISSING_TEXTS] = by_name[TENSORS[Datatype.BYTES]]
+    by_name[MISSING_TEXTS] = by_name[LOWER_CASE_TEXTS] = by_name[TENSORS[Datatype.BYTES]]
     feeds = []
     for name in wanted:
         indexes = by_name.get(name, ())
@@ -132,8 +134,14 @@ def _feed(name: str, indexes: Sequence[int], *, whole: bool) -> Callable[[Table]
     def block(table: Table) -> Array:
         return table.block
 
+    def lower_case(table: Table) -> Array:
+        texts = gather(table)
+        made = np.empty(texts.size, object)
+        made[:] = [text.lower() if type(text) is str else text for text in texts.ravel().tolist()]
+        return made.reshape(texts.shape)
+
     gather = block if whole else part
-    return missing if name == MISSING_TEXTS else gather
+    return {MISSING_TEXTS: missing, LOWER_CASE_TEXTS: lower_case}.get(name, gather)
 
 
 def _labels(classes: Sequence[Label | list[Label]] | None) -> Callable[[Array], Array]:

@@ -6,6 +6,7 @@ Owns what each family computes. May import the graph; must not know manifests, f
 from modelroll_server.packing.converters import (
     bayes,
     boosting,
+    centroids,
     composing,
     distances,
     encoding,
@@ -14,13 +15,17 @@ from modelroll_server.packing.converters import (
     linear,
     multiclass,
     networks,
+    outliers,
+    propagation,
     scaling,
+    text,
     trees,
 )
 
 __all__ = [
     "bayes",
     "boosting",
+    "centroids",
     "composing",
     "distances",
     "encoding",
@@ -29,6 +34,9 @@ __all__ = [
     "linear",
     "multiclass",
     "networks",
+    "outliers",
+    "propagation",
     "scaling",
+    "text",
     "trees",
 ]

@@ -20,7 +20,7 @@ def gradient_boosting_classifier(graph: Graph, estimator: Any, frame: Frame) -> 
     if len(estimator.classes_) > 2:
         return _most_probable(graph, raw)
     flat = raw.reshape(-1)
-    second = graph.op("Sigmoid", flat * (2.0 if estimator.loss == "exponential" else 1.0))
+    second = graph.op("Sigmoid", raw * 2.0 if estimator.loss == "exponential" else raw)
     return Answers(flat.at_least(0.0).cast(np.int64), graph.complement(second), flat)
 
 
@@ -37,7 +37,7 @@ def hist_gradient_boosting_classifier(graph: Graph, estimator: Any, frame: Frame
     if len(estimator.classes_) > 2:
         return _most_probable(graph, raw)
     flat = raw.reshape(-1)
-    return Answers(flat.above(0.0).cast(np.int64), graph.complement(graph.op("Sigmoid", flat)), flat)
+    return Answers(flat.above(0.0).cast(np.int64), graph.complement(graph.op("Sigmoid", raw)), flat)
 
 
 @predictor("HistGradientBoostingRegressor")

@@ -85,6 +85,12 @@ def search(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     return compile_predictor(graph, estimator.best_estimator_, frame)
 
 
+@predictor("RFE", "RFECV")
+def feature_elimination(graph: Graph, estimator: Any, frame: Frame) -> Answers:
+    """A model of the columns that were kept."""
+    return compile_predictor(graph, estimator.estimator_, frame.select(estimator.get_support(indices=True).tolist()))
+
+
 def _through(graph: Graph, steps: list[Any], frame: Frame) -> Frame:
     for step in steps:
         frame = _transformed(graph, step, frame)

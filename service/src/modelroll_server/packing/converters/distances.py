@@ -77,15 +77,6 @@ def radius_regressor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     return Answers(mean.reshape(-1) if target.ndim == 1 else mean)
 
 
-@predictor("NearestCentroid")
-def nearest_centroid(graph: Graph, estimator: Any, frame: Frame) -> Answers:
-    """The class of the nearest centroid."""
-    if estimator.metric != "euclidean" or hasattr(estimator, "predict_proba"):
-        raise NotCompiled("it has probabilities, or another distance than the Euclidean")
-    distance = squared(graph, frame.numbers(), np.asarray(estimator.centroids_, np.float64))
-    return Answers(graph.argmin(distance))
-
-
 @predictor("KMeans", "MiniBatchKMeans")
 def k_means(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The nearest centre."""

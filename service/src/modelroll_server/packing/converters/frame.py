@@ -8,6 +8,7 @@ import numpy as np
 
 from modelroll_server.packing.converters.registry import NotCompiled
 from modelroll_server.packing.graph import Graph, Value
+from modelroll_server.runtimes.onnx import LOWER_CASE_TEXTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,21 @@ class Frame:
         if not all(column.is_text for column in self.columns):
             raise NotCompiled("texts and numbers meet in one encoder")
         return self._together(np.object_)
+
+    def lower_case(self) -> Value:
+        """The same texts in lower case, which is an input of its own: Python knows how, the graph does not.
+
+        Raises:
+            NotCompiled: Some columns are not texts that callers give.
+        """
+        self.texts()
+        parts = []
+        for column in self.columns:
+            if not self.graph.is_input(column.tensor):
+                raise NotCompiled("it makes lower case of texts that come from another step")
+            tensor = self.graph.input(LOWER_CASE_TEXTS, np.object_, column.of)
+            parts.append(tensor if column.of == 1 else tensor.take([column.index]))
+        return self.graph.concat(parts)
 
     def missing(self) -> Value | None:
         """Which texts are missing, [rows, width]; None where none can be."""

@@ -29,8 +29,8 @@ def classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
         return Answers(graph.argmax(share), share)
     if estimator.n_outputs_ > 1:
         raise NotCompiled("many labels at once")
-    second = graph.op("Sigmoid", raw).reshape(-1)
-    return Answers(second.above(0.5).cast(np.int64), graph.complement(second))
+    second = graph.op("Sigmoid", raw)
+    return Answers(second.reshape(-1).above(0.5).cast(np.int64), graph.complement(second))
 
 
 @transformer("BernoulliRBM")

@@ -100,7 +100,7 @@ class _Check:
         order = random.permutation(self.subject.samples.rows)[:_MAX_SAMPLES]
         answered: list[tuple[Table, Outputs]] = []
         done = 0
-        while done < len(order) and not (answered and self.budget.is_over(_FIRST.share / 2)):
+        while done < len(order) and not (answered and self.budget.is_over(_FIRST.share)):
             table = rows.take(self.subject.samples, order[done : done + pace.rows])
             done += table.rows
             _, taken = rows.decode(self.subject.schema, table)

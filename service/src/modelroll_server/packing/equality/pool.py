@@ -11,7 +11,7 @@ from modelroll_server.packing.equality.subject import Subject
 from modelroll_server.tensors import Array, Outputs, Table
 
 _FIRST = 128
-_SLOW = 0.03  # of the budget; no chunk of rows shall take longer than this
+_SLOW = 0.03  # of the budget; about what a chunk of rows shall take
 
 
 class Pace:
@@ -32,7 +32,7 @@ class Pace:
         took = time.monotonic() - self._began
         if took < self._slow / 4:
             self.rows = min(self._limit, 4 * self.rows)
-        elif took > self._slow:
+        elif took > 4 * self._slow:
             self.rows = max(1, self.rows // 4)
 
 
