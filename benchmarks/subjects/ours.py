@@ -1,9 +1,10 @@
 """modelroll, as it is run: a packed artifact, `modelroll serve`, every default."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks import models, process
 from benchmarks.subjects import base, rpc, v2
@@ -25,6 +26,7 @@ class Modelroll(base.HttpSubject):
     name = "modelroll uncompiled"
     says = "scikit-learn, rows gathered into batches; POST /predict with named features"
     flags: tuple[str, ...] = ()
+    variables: ClassVar[dict[str, str]] = {}
 
     def artifact(self, model: models.Model) -> Path | None:
         """The artifact that is served."""
@@ -36,7 +38,8 @@ class Modelroll(base.HttpSubject):
 
     def command(self, model: models.Model, ports: process.Ports, _scratch: Path) -> process.Command:
         """See Subject."""
-        return serve(self, self.artifact(model), ports, *self.flags)
+        command = serve(self, self.artifact(model), ports, *self.flags)
+        return dataclasses.replace(command, environment={**command.environment, **self.variables})
 
     def request(self, model: models.Model, row: models.Row) -> base.Request:
         """Named features."""
@@ -56,6 +59,14 @@ class Compiled(Modelroll):
     def artifact(self, model: models.Model) -> Path | None:
         """The artifact that is served."""
         return model.compiled
+
+
+class Cached(Modelroll):
+    """Every answer from this process's cache: the rows are few, and were all asked before."""
+
+    name = "modelroll cached"
+    says = "scikit-learn behind the cache in the process (CACHE_SIZE=64Mi), all rows in it; POST /predict"
+    variables: ClassVar[dict[str, str]] = {"CACHE_SIZE": "64Mi", "CACHE_TTL": "3600"}
 
 
 class Lazy(Modelroll):
