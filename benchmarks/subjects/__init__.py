@@ -10,6 +10,7 @@ ALL: tuple[Subject, ...] = (
     ours.Compiled(),
     ours.Modelroll(),
     ours.Cached(),
+    ours.KServeV1(),
     ours.OpenInferenceJson(),
     ours.OpenInferenceBinary(),
     bare.BareGrpc(),

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
+
 from benchmarks import models, process
 from benchmarks.subjects import base, rpc, v2
 
@@ -111,6 +113,22 @@ class Following(Modelroll):
         return process.Command(
             [self.python, "-m", "modelroll_server", "serve"], ports.management, "/readyz", environment
         )
+
+
+class KServeV1(Compiled):
+    """The protocol of KServe V1 and TensorFlow Serving."""
+
+    name = "modelroll compiled, V1"
+    says = "KServe's own protocol: instances in, predictions out"
+
+    def request(self, model: models.Model, row: models.Row) -> base.Request:
+        """An object of named features, or a list."""
+        instance = row if model.named else list(row.values())
+        return base.Request(f"/v1/models/{model.name}:predict", msgspec.json.encode({"instances": [instance]}))
+
+    def label(self, answer: Any) -> Any:
+        """The first prediction."""
+        return answer["predictions"][0]
 
 
 class OpenInferenceJson(Compiled):
