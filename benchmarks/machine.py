@@ -62,7 +62,7 @@ def this() -> Machine:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     memory = round(psutil.virtual_memory().total / 2**30, 1)
-    return Machine(cpu, os.cpu_count() or 0, memory, f"{platform.system()} {platform.release()}")
+    return Machine(cpu, os.cpu_count() or 0, memory, f"{platform.system()} {platform.release().partition('-')[0]}")
 
 
 def source() -> Source:

@@ -25,8 +25,8 @@ def text(run: results.Run, source: str) -> str:
     head = (
         f"{run.began[:10]}, commit {run.source.commit[:10]}{' with changes' if run.source.changed else ''}, "
         f"{machine.cpu}, {machine.cores} cores, {machine.system}; {versions}. "
-        f"{1 + max((sample.round for sample in run.samples), default=0)} rounds of "
-        f"{max(run.seconds.values(), default=0):g} s. All figures as they came: `{source}`.\n"
+        f"Rounds: {1 + max((sample.round for sample in run.samples), default=0)}, "
+        f"seconds of one load: {max(run.seconds.values(), default=0):g}. All figures as they came: `{source}`.\n"
     )
     parts = [head, f"### Asked and measured\n\n{tables.verdicts(run)}"]
     for model in _models(run):

@@ -23,7 +23,7 @@ def lines(run: results.Run, measure: ratios.Measure, model: str) -> list[Line]:
     for name in dict.fromkeys(sample.subject for sample in run.samples if sample.model == model):
         points = [(number, ratios.median(run, measure, name, model, number)) for number in connections]
         measured = [(number, value) for number, value in points if value]
-        if measured:
+        if measured and not (measure is ratios.p99 and name.endswith("stream")):  # that is of a whole stream
             found.append(Line(name, [number for number, _ in measured], [value for _, value in measured]))
     return sorted(found, key=lambda line: line.values[-1], reverse=True)
 
@@ -38,13 +38,16 @@ def write(run: results.Run, model: str, file: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    names = [line.subject for line in lines(run, ratios.rate, model)]
+    colors = mpl.colormaps["tab20"]
     panels = ((ratios.rate, "good answers a second"), (ratios.p99, "p99, ms"))
     for axis, (measure, title) in zip(axes, panels, strict=True):
         for line in lines(run, measure, model):
             own = line.subject.startswith("modelroll")
             bare = line.subject.startswith("bare")
             style = {"linewidth": 2.4 if own else 1.2, "linestyle": "--" if bare else "-", "marker": "o"}
-            axis.plot(line.connections, line.values, label=line.subject, markersize=4, **style)
+            color = colors(names.index(line.subject))  # the same in both panels
+            axis.plot(line.connections, line.values, label=line.subject, color=color, markersize=4, **style)
         axis.set(xscale="log", yscale="log", xlabel="connections", title=title)
         axis.set_xticks(sorted({number for line in lines(run, measure, model) for number in line.connections}))
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -9,6 +9,8 @@ ALL: tuple[Subject, ...] = (
     bare.BareUvicorn(),
     ours.Compiled(),
     ours.Modelroll(),
+    ours.Cached(),
+    ours.KServeV1(),
     ours.OpenInferenceJson(),
     ours.OpenInferenceBinary(),
     bare.BareGrpc(),

@@ -1,9 +1,12 @@
 """modelroll, as it is run: a packed artifact, `modelroll serve`, every default."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import msgspec
 
 from benchmarks import models, process
 from benchmarks.subjects import base, rpc, v2
@@ -25,6 +28,7 @@ class Modelroll(base.HttpSubject):
     name = "modelroll uncompiled"
     says = "scikit-learn, rows gathered into batches; POST /predict with named features"
     flags: tuple[str, ...] = ()
+    variables: ClassVar[dict[str, str]] = {}
 
     def artifact(self, model: models.Model) -> Path | None:
         """The artifact that is served."""
@@ -36,7 +40,8 @@ class Modelroll(base.HttpSubject):
 
     def command(self, model: models.Model, ports: process.Ports, _scratch: Path) -> process.Command:
         """See Subject."""
-        return serve(self, self.artifact(model), ports, *self.flags)
+        command = serve(self, self.artifact(model), ports, *self.flags)
+        return dataclasses.replace(command, environment={**command.environment, **self.variables})
 
     def request(self, model: models.Model, row: models.Row) -> base.Request:
         """Named features."""
@@ -56,6 +61,14 @@ class Compiled(Modelroll):
     def artifact(self, model: models.Model) -> Path | None:
         """The artifact that is served."""
         return model.compiled
+
+
+class Cached(Modelroll):
+    """Every answer from this process's cache: the rows are few, and were all asked before."""
+
+    name = "modelroll cached"
+    says = "scikit-learn behind the cache in the process (CACHE_SIZE=64Mi), all rows in it; POST /predict"
+    variables: ClassVar[dict[str, str]] = {"CACHE_SIZE": "64Mi", "CACHE_TTL": "3600"}
 
 
 class Lazy(Modelroll):
@@ -100,6 +113,22 @@ class Following(Modelroll):
         return process.Command(
             [self.python, "-m", "modelroll_server", "serve"], ports.management, "/readyz", environment
         )
+
+
+class KServeV1(Compiled):
+    """The protocol of KServe V1 and TensorFlow Serving."""
+
+    name = "modelroll compiled, V1"
+    says = "KServe's own protocol: instances in, predictions out"
+
+    def request(self, model: models.Model, row: models.Row) -> base.Request:
+        """An object of named features, or a list."""
+        instance = row if model.named else list(row.values())
+        return base.Request(f"/v1/models/{model.name}:predict", msgspec.json.encode({"instances": [instance]}))
+
+    def label(self, answer: Any) -> Any:
+        """The first prediction."""
+        return answer["predictions"][0]
 
 
 class OpenInferenceJson(Compiled):

@@ -13,7 +13,7 @@ from benchmarks.subjects import base, v2
 from modelroll_server.grpc import open_inference_pb2, prediction_pb2
 
 PROTOS = places.ROOT / "service" / "src" / "modelroll_server" / "grpc"
-STREAMED = 1000
+STREAMED = 200
 """Messages of one stream: many, so that what a stream costs to open is not what is measured."""
 
 
