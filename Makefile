@@ -24,7 +24,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup ## Set everything up and show the main job: a new version goes live under load, nothing fails
@@ -48,6 +48,14 @@ bench: setup ## Measure modelroll beside the bare server and every peer, an hour
 .PHONY: bench-quick
 bench-quick: setup ## The same in three minutes: no peers but the tutorial server
 	@$(RUN) python -m benchmarks run --quick $(ARGS)
+
+.PHONY: requests-with-cache
+requests-with-cache: setup ## Ask a model that takes a second the same things, with the cache on: a table of latencies
+	@$(RUN) python -m hack.requests --cache
+
+.PHONY: requests-without-cache
+requests-without-cache: setup ## The same without the cache
+	@$(RUN) python -m hack.requests
 
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers
