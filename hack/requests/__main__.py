@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # servers are started as the tests star
 
 import redis_process  # noqa: E402
 import server_process  # noqa: E402
-from hack.requests.slow_model import SECONDS, SlowModel  # noqa: E402
+from hack.requests.slow_model import SlowModel  # noqa: E402
 
 ROWS = [{"x0": 0.1 * number, "x1": 0.5} for number in range(1, 6)]
 AT_ONCE = 10
@@ -38,7 +38,7 @@ def main() -> int:
         if with_cache:
             settings |= {"CACHE_SIZE": "64Mi"} | ({"CACHE_URL": url} if url else {})
         shown = " ".join(f"{name}={value}" for name, value in settings.items() if name.startswith("CACHE_"))
-        print(f"A model that takes {SECONDS:g} s. $ {shown or '(no cache)'} modelroll serve slow.pkl\n")
+        print(f"A model that takes a second. $ {shown or '(no cache)'} modelroll serve slow.pkl\n")
         with _serving(place, settings) as ask:
             _table(ask)
         if url:
