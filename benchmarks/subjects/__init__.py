@@ -9,6 +9,7 @@ ALL: tuple[Subject, ...] = (
     bare.BareUvicorn(),
     ours.Compiled(),
     ours.Modelroll(),
+    ours.Cached(),
     ours.OpenInferenceJson(),
     ours.OpenInferenceBinary(),
     bare.BareGrpc(),
