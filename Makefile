@@ -24,7 +24,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup ## Set everything up and show the main job: a new version goes live under load, nothing fails
@@ -52,6 +52,14 @@ bench-quick: setup ## The same in three minutes: no peers but the tutorial serve
 .PHONY: estimators
 estimators: setup ## Pack every estimator of scikit-learn that predicts; writes docs/estimators.md (ARGS="Ridge SVC" for some)
 	@OMP_NUM_THREADS=1 $(RUN) python -m hack.estimators $(ARGS)
+
+.PHONY: requests-with-cache
+requests-with-cache: setup ## Ask a model that takes a second the same things, with the cache on: a table of latencies
+	@$(RUN) python -m hack.requests --cache
+
+.PHONY: requests-without-cache
+requests-without-cache: setup ## The same without the cache
+	@$(RUN) python -m hack.requests
 
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers

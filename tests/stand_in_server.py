@@ -10,6 +10,7 @@ import httpx
 import uvicorn
 
 import stand_in
+from modelroll_server.cache.cache import Cache
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
@@ -40,10 +41,10 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(cache: Cache | None = None) -> AsyncIterator[Server]:
     """A server with version 1.0.0 live."""
     registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
-    inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100)
+    inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100, cache=cache)
     app = InferenceApp(registry, inference, metrics, lifecycle)
     management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
 

@@ -12,11 +12,13 @@ from benchmarks import models, process
 from benchmarks.subjects import base, rpc, v2
 
 
-def serve(subject: base.Subject, artifact: Path | None, ports: process.Ports, *flags: str) -> process.Command:
-    """`modelroll serve` with every default but the ports."""
+def serve(
+    subject: base.Subject, artifact: Path | None, ports: process.Ports, *flags: str, **settings: str
+) -> process.Command:
+    """`modelroll serve` with every default but the ports, and what the subject is about."""
     words = [subject.python, "-m", "modelroll_server", "serve", str(artifact), "--host", "127.0.0.1"]
     words += ["--port", str(ports.main), "--management-port", str(ports.management), "--grpc-port", str(ports.grpc)]
-    return process.Command([*words, *flags], ports.management, "/readyz", subject.environment())
+    return process.Command([*words, *flags], ports.management, "/readyz", subject.environment(**settings))
 
 
 NOT_COMPILED = "modelroll pack made no compiled model of it"

@@ -102,12 +102,16 @@ class VersionCache:
             return self._computes.submit(rows, count, deadline)
         listed = rows_of(rows) if isinstance(rows, Table) else rows
         loop = asyncio.get_running_loop()
-        keys = [self._keys.of(row) for row in listed]
-        if count == 1 and (answers := cache.memory.get(keys[0])) is not None:
-            cache.counts.from_memory += 1
-            future = loop.create_future()
-            future.set_result(answers)  # there already: who awaits it is not suspended
-            return future
+        if count == 1:
+            key = self._keys.of(listed[0])
+            if (answers := cache.memory.get(key)) is not None:
+                cache.counts.from_memory += 1
+                future = loop.create_future()
+                future.set_result(answers)  # there already: who awaits it is not suspended
+                return future
+            keys = [key]
+        else:
+            keys = [self._keys.of(row) for row in listed]
         return loop.create_task(self._obtain(keys, listed, deadline))
 
     async def _obtain(self, keys: Sequence[bytes], rows: Sequence[Row], deadline: float) -> Answers:

@@ -61,4 +61,6 @@ class Counts:
         yield CounterMetricFamily("prediction_cache_dropped", "Answers that were not written to Redis", self.dropped)
         yield GaugeMetricFamily("prediction_cache_bytes", "What the answers in memory take, about", self.memory.bytes)
         yield GaugeMetricFamily("prediction_cache_entries", "Answers in memory", len(self.memory))
-        yield GaugeMetricFamily("prediction_cache_breaker_open", "1 while Redis is not being asked", int(self.is_open))
+        yield GaugeMetricFamily(
+            "prediction_cache_breaker_open", "Processes that are not asking Redis", int(self.is_open)
+        )

@@ -1,0 +1,1 @@
+"""`make requests-with-cache` and `make requests-without-cache`: what the cache does for a slow model."""
