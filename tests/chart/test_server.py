@@ -73,6 +73,7 @@ def test_every_variable_of_the_server_is_set() -> None:
         "GRPC_PORT": "50051",
         "GRPC_MAX_RECEIVE_BYTES": "67108864",
         "GRPC_MAX_SEND_BYTES": "67108864",
+        "WORKERS": "1",
         "DRAIN_DELAY": "6",
         "SHUTDOWN_TIMEOUT": "30",
         "LOG_LEVEL": "info",
@@ -119,6 +120,23 @@ def test_what_is_secret_about_the_cache_comes_from_secrets() -> None:
     variables = environment(render(*settings)[DEPLOYMENT])
     assert variables["CACHE_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
     assert variables["CACHE_KEY"] == {"secretKeyRef": {"name": "signing", "key": "hmac"}}
+
+
+def test_a_number_of_workers_reaches_the_server() -> None:
+    variables = environment(render("workers=3", "grpc.enabled=false")[DEPLOYMENT])
+    assert (variables["WORKERS"], variables["GRPC_PORT"]) == ("3", "off")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "workers"),
+    [("250m", "1"), ("1", "1"), ("1900m", "1"), ("2", "2"), ("2500m", "2"), ("3.5", "3"), ("16", "16"), ("0.5", "1")],
+)
+def test_as_many_workers_as_whole_cpus_are_requested(cpu: str, workers: str) -> None:
+    target = "autoscaling.targetCPUUtilizationPercentage=50"
+    variables = environment(
+        render("workers=auto", "grpc.enabled=false", f"resources.requests.cpu={cpu}", target)[DEPLOYMENT]
+    )
+    assert (variables["WORKERS"], variables["GRPC_PORT"]) == (workers, "off")
 
 
 def test_without_a_digest_there_is_no_variable_for_it() -> None:

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.needs("helm")
         ("load=per-request", "/load"),
         ("artifactPolicy=none", "/artifactPolicy"),
         ("extraFields=drop", "/extraFields"),
+        ("workers=0", "/workers"),
+        ("workers=many", "/workers"),
         ("batching.maxSize=0", "/batching/maxSize"),
         ("batching.maxDelayMs=-1", "/batching/maxDelayMs"),
         ("cache.size=64M", "/cache/size"),
@@ -70,6 +72,27 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
         (("replicas=0",), "replicas is set and the autoscaler is on"),
         (("autoscaling.minReplicas=11",), "autoscaling.minReplicas (11) is more than autoscaling.maxReplicas (10)"),
         (("resources.requests.cpu=null",), "percentage of resources.requests.cpu, which is not set"),
+        (
+            ("workers=auto", "autoscaling.enabled=false", "resources.requests.cpu=null"),
+            "workers is auto, which follows",
+        ),
+        (
+            ("resources.requests.cpu=2",),
+            "target is 70% of resources.requests.cpu (2), and no pod gets there, as workers use one CPU each, and it has 1",
+        ),
+        (
+            ("resources.requests.cpu=1500m",),
+            "no pod gets there, as workers use one CPU each, and it has 1. Set workers=auto",
+        ),
+        (("workers=2", "resources.requests.cpu=3"), "as workers use one CPU each, and it has 2"),
+        (
+            ("workers=auto", "resources.requests.cpu=2", "resources.limits.cpu=1"),
+            "no pod gets there, as resources.limits.cpu is 1.",
+        ),
+        (
+            ("autoscaling.targetCPUUtilizationPercentage=150", "resources.limits.cpu=250m"),
+            "target is 150% of resources.requests.cpu (250m), and no pod gets there",
+        ),
         (("service.nodePort=30080",), "service.nodePort is set and service.type is ClusterIP"),
         (("drain.delaySeconds=15",), "drain.terminationGracePeriodSeconds (45) is less than"),
         (("drain.terminationGracePeriodSeconds=40",), "the kubelet would kill pods that still answer"),

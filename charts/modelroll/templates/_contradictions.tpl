@@ -60,9 +60,33 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if not .Values.resources.requests.cpu -}}
 {{- fail "The autoscaler's target is a percentage of resources.requests.cpu, which is not set: set it, or autoscaling.enabled=false." -}}
 {{- end -}}
+{{- include "modelroll.contradictions.reach" . -}}
+{{- end -}}
+{{- if and (eq (toString .Values.workers) "auto") (not .Values.resources.requests.cpu) -}}
+{{- fail "workers is auto, which follows resources.requests.cpu, and that is not set: set it, or a number of workers." -}}
+{{- end -}}
+{{- if and .Values.grpc.enabled (gt (include "modelroll.server.workers" . | int) 1) -}}
+{{- fail (printf "%s workers answer in a pod, and gRPC is spoken by one process alone: set grpc.enabled=false, or workers=1." (include "modelroll.server.workers" .)) -}}
 {{- end -}}
 {{- if and .Values.service.nodePort (ne .Values.service.type "NodePort") -}}
 {{- fail (printf "service.nodePort is set and service.type is %s: set service.type=NodePort, or no nodePort." .Values.service.type) -}}
+{{- end -}}
+{{- end }}
+
+{{/* A pod can use one CPU a worker, and no more than its limit: a target above that is never reached. */}}
+{{- define "modelroll.contradictions.reach" -}}
+{{- $requested := include "modelroll.millicores" .Values.resources.requests.cpu | int -}}
+{{- $workers := include "modelroll.server.workers" . | int -}}
+{{- $usable := mul $workers 1000 | int -}}
+{{- $why := printf "workers use one CPU each, and it has %d" $workers -}}
+{{- $limit := include "modelroll.millicores" (.Values.resources.limits.cpu | default "") | default "0" | int -}}
+{{- if and $limit (lt $limit $usable) -}}
+{{- $usable = $limit -}}
+{{- $why = printf "resources.limits.cpu is %v" .Values.resources.limits.cpu -}}
+{{- end -}}
+{{- $target := int .Values.autoscaling.targetCPUUtilizationPercentage -}}
+{{- if and $requested (lt (mul $usable 100) (mul $target $requested)) -}}
+{{- fail (printf "The autoscaler would never scale: its target is %d%% of resources.requests.cpu (%v), and no pod gets there, as %s. Set workers=auto, or request less CPU, or lower autoscaling.targetCPUUtilizationPercentage." $target .Values.resources.requests.cpu $why) -}}
 {{- end -}}
 {{- end }}
 

@@ -4,6 +4,25 @@
 {{- define "modelroll.server.targetDir" -}}/run/modelroll/target{{- end }}
 {{- define "modelroll.server.stateDir" -}}/run/modelroll/state{{- end }}
 
+{{/* A quantity of CPU, such as 250m, 2 or "1.5", in thousandths; empty when it is none that can be read here. */}}
+{{- define "modelroll.millicores" -}}
+{{- $text := toString . -}}
+{{- if regexMatch "^[0-9]+m$" $text -}}
+{{- trimSuffix "m" $text -}}
+{{- else if regexMatch "^[0-9]*\\.?[0-9]+$" $text -}}
+{{- mulf (float64 $text) 1000 | int -}}
+{{- end -}}
+{{- end }}
+
+{{/* How many processes answer in a pod. */}}
+{{- define "modelroll.server.workers" -}}
+{{- if eq (toString .Values.workers) "auto" -}}
+{{- max 1 (div (include "modelroll.millicores" .Values.resources.requests.cpu | default "0" | int) 1000) -}}
+{{- else -}}
+{{- int .Values.workers -}}
+{{- end -}}
+{{- end }}
+
 {{- define "modelroll.server.env" -}}
 - name: MODEL_NAME
   value: {{ include "modelroll.model" . | quote }}
@@ -75,6 +94,8 @@
 - name: GRPC_MAX_SEND_BYTES
   value: {{ .Values.grpc.maxSendBytes | int64 | quote }}
 {{- end }}
+- name: WORKERS
+  value: {{ include "modelroll.server.workers" . | quote }}
 - name: DRAIN_DELAY
   value: {{ .Values.drain.delaySeconds | quote }}
 - name: SHUTDOWN_TIMEOUT
