@@ -33,6 +33,10 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("GRPC_PORT", "none"),
         ("GRPC_MAX_RECEIVE_BYTES", "0"),
         ("GRPC_MAX_SEND_BYTES", "2147483648"),
+        ("WORKERS", "0"),
+        ("WORKERS", "257"),
+        ("WORKERS", "two"),
+        ("WORKER_TIMEOUT", "long"),
         ("DRAIN_DELAY", "soon"),
         ("DRAIN_DELAY", "nan"),
         ("SHUTDOWN_TIMEOUT", "-1"),
@@ -95,3 +99,10 @@ def test_several_workers_speak_no_grpc() -> None:
     assert settings.from_environment({"MODEL_PATH": "a", "WORKERS": "auto", "GRPC_PORT": "off"}).grpc_port is None
     with pytest.raises(SettingsError, match="GRPC_PORT is 50051, and may be off"):
         settings.from_environment({"MODEL_PATH": "a", "WORKERS": "2", "GRPC_PORT": "50051"})
+
+
+def test_a_worker_is_told_by_its_environment_what_its_parent_was_told() -> None:
+    given = {"MODEL_PATH": "a", "WORKERS": "auto", "LOG_REQUESTS": "true", "DRAIN_DELAY": "0.5", "STATE_DIR": "/state"}
+    found = settings.from_environment(given, {"port": "1"})
+    assert found.workers == "auto"
+    assert settings.from_environment(settings.to_environment(found)) == found

@@ -28,6 +28,8 @@ from modelroll_server.workers.messages import (
     Swapped,
 )
 
+TO_START = 60.0  # seconds that a process may take before its first word, besides those that any silence may take
+
 _Reply = Hello | Loaded | Failed | Swapped
 
 
@@ -71,7 +73,7 @@ class Member:
         self._answer: asyncio.Future[_Reply] | None = asyncio.get_running_loop().create_future()  # its Hello
         self.pid = process.pid
         self.holds: Holds | None = None
-        self.heard = time.monotonic()
+        self.heard = time.monotonic() + TO_START
         self.was_silent = False
         self.has_ended = False
 
