@@ -180,7 +180,7 @@ class App:
             watching.cancel()
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
-            await self._pause(ON_THE_WIRE)
+            await self._pause(listening.ON_THE_WIRE)
 
     async def _close(self, inference: Listener, watching: asyncio.Task[None]) -> None:
         self._lifecycle.leaving.set()
