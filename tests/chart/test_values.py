@@ -78,7 +78,7 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
         ),
         (
             ("resources.requests.cpu=2",),
-            "target is 70% of resources.requests.cpu (2), and no pod gets there, as workers use one CPU each, and it has 1",
+            "target is 70% of resources.requests.cpu (2), and no pod gets there, as workers use one CPU each",
         ),
         (
             ("resources.requests.cpu=1500m",),

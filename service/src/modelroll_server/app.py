@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from modelroll_server.grpc.server import GrpcServer
 
 CACHE_SIZE = 64 * 2**20  # bytes in this process, where a Redis is given and no size
-ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 
 _log = structlog.get_logger(__name__)
 
