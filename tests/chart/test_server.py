@@ -122,14 +122,21 @@ def test_what_is_secret_about_the_cache_comes_from_secrets() -> None:
     assert variables["CACHE_KEY"] == {"secretKeyRef": {"name": "signing", "key": "hmac"}}
 
 
+def test_a_number_of_workers_reaches_the_server() -> None:
+    variables = environment(render("workers=3", "grpc.enabled=false")[DEPLOYMENT])
+    assert (variables["WORKERS"], variables["GRPC_PORT"]) == ("3", "off")
+
+
 @pytest.mark.parametrize(
     ("cpu", "workers"),
     [("250m", "1"), ("1", "1"), ("1900m", "1"), ("2", "2"), ("2500m", "2"), ("3.5", "3"), ("16", "16"), ("0.5", "1")],
 )
 def test_as_many_workers_as_whole_cpus_are_requested(cpu: str, workers: str) -> None:
-    cpus = (f"resources.requests.cpu={cpu}", "autoscaling.targetCPUUtilizationPercentage=50")
-    objects = render("workers=auto", "grpc.enabled=false", *cpus)
-    assert environment(objects[DEPLOYMENT])["WORKERS"] == workers
+    target = "autoscaling.targetCPUUtilizationPercentage=50"
+    variables = environment(
+        render("workers=auto", "grpc.enabled=false", f"resources.requests.cpu={cpu}", target)[DEPLOYMENT]
+    )
+    assert (variables["WORKERS"], variables["GRPC_PORT"]) == (workers, "off")
 
 
 def test_without_a_digest_there_is_no_variable_for_it() -> None:

@@ -78,13 +78,13 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
         ),
         (
             ("resources.requests.cpu=2",),
-            "target is 70% of resources.requests.cpu (2), and no pod gets there, as 1 of workers",
+            "target is 70% of resources.requests.cpu (2), and no pod gets there, as workers use one CPU each",
         ),
         (
             ("resources.requests.cpu=1500m",),
-            "no pod gets there, as 1 of workers can use as many CPUs. Set workers=auto",
+            "no pod gets there, as workers use one CPU each, and it has 1. Set workers=auto",
         ),
-        (("workers=2", "resources.requests.cpu=3"), "as 2 of workers can use as many CPUs"),
+        (("workers=2", "resources.requests.cpu=3"), "as workers use one CPU each, and it has 2"),
         (
             ("workers=auto", "resources.requests.cpu=2", "resources.limits.cpu=1"),
             "no pod gets there, as resources.limits.cpu is 1.",
@@ -93,7 +93,6 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
             ("autoscaling.targetCPUUtilizationPercentage=150", "resources.limits.cpu=250m"),
             "target is 150% of resources.requests.cpu (250m), and no pod gets there",
         ),
-        (("workers=2", "autoscaling.enabled=false"), "gRPC is served by one process only"),
         (("service.nodePort=30080",), "service.nodePort is set and service.type is ClusterIP"),
         (("drain.delaySeconds=15",), "drain.terminationGracePeriodSeconds (45) is less than"),
         (("drain.terminationGracePeriodSeconds=40",), "the kubelet would kill pods that still answer"),

@@ -65,6 +65,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if and (eq (toString .Values.workers) "auto") (not .Values.resources.requests.cpu) -}}
 {{- fail "workers is auto, which follows resources.requests.cpu, and that is not set: set it, or a number of workers." -}}
 {{- end -}}
+{{- if and .Values.grpc.enabled (gt (include "modelroll.server.workers" . | int) 1) -}}
+{{- fail (printf "%s workers answer in a pod, and gRPC is spoken by one process alone: set grpc.enabled=false, or workers=1." (include "modelroll.server.workers" .)) -}}
+{{- end -}}
 {{- if and .Values.service.nodePort (ne .Values.service.type "NodePort") -}}
 {{- fail (printf "service.nodePort is set and service.type is %s: set service.type=NodePort, or no nodePort." .Values.service.type) -}}
 {{- end -}}
@@ -75,7 +78,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- $requested := include "modelroll.millicores" .Values.resources.requests.cpu | int -}}
 {{- $workers := include "modelroll.server.workers" . | int -}}
 {{- $usable := mul $workers 1000 | int -}}
-{{- $why := printf "%d of workers can use as many CPUs" $workers -}}
+{{- $why := printf "workers use one CPU each, and it has %d" $workers -}}
 {{- $limit := include "modelroll.millicores" (.Values.resources.limits.cpu | default "") | default "0" | int -}}
 {{- if and $limit (lt $limit $usable) -}}
 {{- $usable = $limit -}}
@@ -91,9 +94,6 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- $needed := add .Values.drain.delaySeconds .Values.drain.shutdownTimeoutSeconds 5 -}}
 {{- if lt (int64 .Values.drain.terminationGracePeriodSeconds) $needed -}}
 {{- fail (printf "drain.terminationGracePeriodSeconds (%v) is less than drain.delaySeconds + drain.shutdownTimeoutSeconds + 5 for the process to end (%v): the kubelet would kill pods that still answer." .Values.drain.terminationGracePeriodSeconds $needed) -}}
-{{- end -}}
-{{- if and .Values.grpc.enabled (ne (include "modelroll.server.workers" .) "1") -}}
-{{- fail (printf "workers is %v and grpc.enabled is true: gRPC is served by one process only. Set grpc.enabled=false, or workers=1 and more pods." .Values.workers) -}}
 {{- end -}}
 {{- range $key, $_ := .Values.podAnnotations -}}
 {{- if hasPrefix "modelroll.dev/" $key -}}

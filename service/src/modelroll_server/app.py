@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from modelroll_server.grpc.server import GrpcServer
 
 CACHE_SIZE = 64 * 2**20  # bytes in this process, where a Redis is given and no size
-ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 
 _log = structlog.get_logger(__name__)
 
@@ -180,7 +179,7 @@ class App:
             watching.cancel()
         await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
-            await self._pause(ON_THE_WIRE)
+            await self._pause(listening.ON_THE_WIRE)
 
     async def _close(self, inference: Listener, watching: asyncio.Task[None]) -> None:
         self._lifecycle.leaving.set()

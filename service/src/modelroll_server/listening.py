@@ -19,6 +19,7 @@ from modelroll_server.http.asgi import Application
 KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
 BACKLOG = 2048
 LEFT_EVERY = 0.1  # seconds between two looks at whether all clients have left
+ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 
 
 class CannotListen(errors.ModelrollError):

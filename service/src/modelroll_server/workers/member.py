@@ -120,9 +120,9 @@ class Member:
             await self._process.wait()
         finally:
             self.has_ended = True
-            self._channel.close()
             if self._answer is not None and not self._answer.done():
                 self._answer.set_exception(Ended)
+            await self._channel.close()
 
     def send(self, *orders: Order) -> None:
         """Tell it."""

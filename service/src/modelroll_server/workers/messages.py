@@ -4,6 +4,7 @@ Owns the messages and their framing: four bytes of length, big-endian, then Mess
 """
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -157,7 +158,8 @@ class Channel:
 
     def send(self, *messages: Order | Answer) -> None:
         """Send, in order; to somebody who has ended it is sent into the void."""
-        self._writer.writelines(_frames(messages))
+        if not self._writer.is_closing():
+            self._writer.writelines(_frames(messages))
 
     async def sent(self) -> None:
         """Wait until the other end has taken most of what was sent."""
@@ -171,9 +173,11 @@ class Channel:
         """The next message of the worker; None when it has ended."""
         return await self._next(_ANSWERS)
 
-    def close(self) -> None:
-        """Close this end."""
+    async def close(self) -> None:
+        """Send what is still to be sent, and close this end."""
         self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     async def _next(self, decoder: "msgspec.msgpack.Decoder[M]") -> M | None:
         try:

@@ -26,7 +26,6 @@ from modelroll_server.workers.accounts import Accounts
 from modelroll_server.workers.crew import Crew, Start
 from modelroll_server.workers.shared import SharedRecord
 
-ON_THE_WIRE = 0.25  # seconds that a request or a connection from before the delay ended may still be on its way
 TO_END = 3.0  # seconds that a worker may take to end after its last request
 
 _log = structlog.get_logger(__name__)
@@ -95,7 +94,7 @@ class Parent:
             watching.cancel()
         await self._pause(settings.drain_delay)
         if settings.drain_delay:
-            await self._pause(ON_THE_WIRE)
+            await self._pause(listening.ON_THE_WIRE)
         # The last who has the socket looks at its queue before closing it; that must be a worker.
         self._port.close()
         patience = settings.shutdown_timeout / 2 if settings.drain_delay else 0.0

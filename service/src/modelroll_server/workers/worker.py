@@ -85,13 +85,14 @@ class Worker:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
+        if self._serving is not None:
+            await self._serving
         if self._cache is not None:
             await self._cache.close()
         self._inference.close()
         self._candidates.close()
-        with contextlib.suppress(OSError):
-            self._channel.send(self._state())
-            await self._channel.sent()
+        self._channel.send(self._state())
+        await self._channel.close()
 
     async def _obey(self) -> None:
         while (order := await self._channel.order()) is not None:
@@ -110,6 +111,7 @@ class Worker:
                 self._changes.put_nowait(order)
             case Accept():
                 self._serving = asyncio.create_task(self._listener.serve([self._port]))
+                self._serving.add_done_callback(lambda _: self._left.set())
             case Drain():
                 self._lifecycle.draining = self._registry.draining = True
             case Leave(patience):
@@ -152,12 +154,13 @@ class Worker:
         await asyncio.Event().wait()
 
     async def _leave(self, patience: float) -> None:
-        if self._serving is not None:
+        self._lifecycle.leaving.set()
+        if self._serving is None:
+            self._left.set()
+        else:
             while not (self._listener.started or self._serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
             await self._listener.leave(self._grace, patience, self._interrupted)
-            await self._serving
-        self._left.set()
 
     def _state(self) -> Report:
         return Report(self._lifecycle.requests, _resident(), families(self._metrics.collect()))
