@@ -152,6 +152,7 @@ class Worker:
         await asyncio.Event().wait()
 
     async def _leave(self, patience: float) -> None:
+        self._lifecycle.leaving.set()
         if self._serving is not None:
             while not (self._listener.started or self._serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
