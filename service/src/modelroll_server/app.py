@@ -19,12 +19,14 @@ from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
+from modelroll_server.http.repository import Repository
 from modelroll_server.inference import Inference
 from modelroll_server.listening import Listener
 from modelroll_server.registry import sources
 from modelroll_server.registry.candidates import InProcess
 from modelroll_server.registry.loader import Loader
 from modelroll_server.registry.marker import Marker
+from modelroll_server.registry.refresh import Refresh
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
@@ -92,6 +94,9 @@ class App:
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
         )
+        if settings.repository_token is not None:
+            refresh = Refresh(self._source, self._registry)
+            self._inference_app.repository = Repository(self._registry, refresh, settings.repository_token)
         self._watcher = Watcher(self._source, self._registry, answering.candidates, Marker(settings.state_dir))
         pod = (settings.pod_name, settings.pod_uid)
         self._management_app = ManagementApp(self._registry, metrics, self._lifecycle, pod)

@@ -86,6 +86,12 @@ class MethodNotAllowed(RequestError):
         self.allow = tuple(allow)
 
 
+class Unauthorized(RequestError):
+    """The endpoint wants a token, and this is none or another."""
+
+    code = "unauthorized"
+
+
 class PayloadTooLarge(RequestError):
     """More bytes or more rows than one request may carry."""
 

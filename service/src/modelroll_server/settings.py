@@ -68,6 +68,8 @@ class Settings:
     """Processes that answer; `auto`: one for each CPU that may be used."""
     worker_timeout: float = 60.0
     """Seconds that a worker may be silent, busy with one thing, before it is taken for hung and started anew."""
+    repository_token: str | None = None
+    """Who shows it may have MODEL_PATH read again, by the model repository extension; None: nobody."""
     drain_delay: float = 0.0
     """Seconds between SIGTERM and the close of idle connections; the chart sets 6."""
     shutdown_timeout: float = 30.0
@@ -96,6 +98,8 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
     given.setdefault("model_path", "")
     if given.get("workers", 1) != 1 and given.setdefault("grpc_port", None) is not None:
         raise SettingsError(f"GRPC_PORT is {given['grpc_port']}, and may be off where WORKERS is not 1")
+    if given.get("workers", 1) != 1 and "repository_token" in given:
+        raise SettingsError("REPOSITORY_TOKEN is set, and may be set only where WORKERS is 1")
     return Settings(**given)
 
 
@@ -130,6 +134,12 @@ def _port(name: str, text: str) -> int:
 
 def _port_or_off(name: str, text: str) -> int | None:
     return None if text.lower() == "off" else _port(name, text)
+
+
+def _token(name: str, text: str) -> str:
+    if len(text) < 16 or not (text.isascii() and text.isprintable() and " " not in text):
+        raise SettingsError(f"{name} is not shown here, and may be 16 or more printable ASCII characters")
+    return text
 
 
 def _message_bytes(name: str, text: str) -> int:
@@ -237,6 +247,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "port": _port,
     "management_port": _port,
     "grpc_port": _port_or_off,
+    "repository_token": _token,
     "grpc_max_receive_bytes": _message_bytes,
     "grpc_max_send_bytes": _message_bytes,
     "workers": _workers,

@@ -219,6 +219,11 @@ class Answers:
         """As arrays."""
         return self._shared.outputs.slice(self._start, self._start + self.rows)
 
+    @property
+    def together(self) -> Outputs:
+        """As arrays, with the answers to others' rows: for dtypes and shapes, without cutting anything."""
+        return self._shared.outputs
+
     def first(self) -> tuple[Any, Any, Any]:
         """`prediction`, `probability` and `score` of the first row, as JSON has them."""
         lists, _ = self._shared.lists()

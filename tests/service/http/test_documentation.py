@@ -34,6 +34,8 @@ async def test_the_document_names_the_inputs(server: Server) -> None:
     assert row["properties"]["contract"] == {"type": "string", "enum": ["month", "year"], "example": "month"}
     assert row["properties"]["charges"]["type"] == ["number", "null"]
     assert "from 0 to 72" in row["properties"]["tenure"]["description"]
+    example = document["components"]["schemas"]["Infer"]["example"]
+    assert (await server.inference.post("/v2/models/churn/infer", json=example)).status_code == 200
     jsonschema.validate(stand_in.ROW, row)
     answer = (await server.inference.post("/predict", json={**stand_in.ROW, "tenure": 1})).json()
     jsonschema.validate(answer, document["components"]["schemas"]["Prediction"])

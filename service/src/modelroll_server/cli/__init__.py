@@ -7,6 +7,7 @@ import click
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("modelroll_server.cli.serve", "Serve an artifact, a model file, or a model's directory."),
+    "predict": ("modelroll_server.cli.predict", "Ask a running server, and show its answers as a table."),
     "pack": ("modelroll_server.cli.pack", "Make an artifact of a trained model."),
     "verify": ("modelroll_server.cli.verify", "Check an artifact: every hash, and its golden rows."),
     "push": ("modelroll_server.cli.push", "Copy artifacts onto a PersistentVolumeClaim."),

@@ -13,6 +13,7 @@ STATUS: dict[type[errors.RequestError], StatusCode] = {
     errors.InvalidJson: StatusCode.INVALID_ARGUMENT,
     errors.InvalidField: StatusCode.INVALID_ARGUMENT,
     errors.InvalidFields: StatusCode.INVALID_ARGUMENT,
+    errors.Unauthorized: StatusCode.UNAUTHENTICATED,
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.MethodNotAllowed: StatusCode.UNIMPLEMENTED,
     errors.PayloadTooLarge: StatusCode.OUT_OF_RANGE,
@@ -27,6 +28,7 @@ STATUS: dict[type[errors.RequestError], StatusCode] = {
 COUNTED: dict[StatusCode, int] = {
     StatusCode.OK: 200,
     StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.UNAUTHENTICATED: 401,
     StatusCode.NOT_FOUND: 404,
     StatusCode.UNIMPLEMENTED: 405,
     StatusCode.OUT_OF_RANGE: 413,

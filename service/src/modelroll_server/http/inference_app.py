@@ -17,6 +17,7 @@ from modelroll_server.http import asgi, body, encoding, problems, stream, wire
 from modelroll_server.http.asgi import JSON, Header, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
 from modelroll_server.http.exchange import TIMED, Endpoint, Exchange, Route
+from modelroll_server.http.repository import Repository
 from modelroll_server.http.stream import LineStream
 from modelroll_server.http.v1 import V1, Decode, Encode
 from modelroll_server.http.v2 import OpenInference
@@ -31,7 +32,11 @@ _log = structlog.get_logger(__name__)
 
 
 class InferenceApp:
-    """The ASGI application of the inference port."""
+    """The ASGI application of the inference port.
+
+    Attributes:
+        repository: Where MODEL_PATH is read again; None where nobody may ask for that.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class InferenceApp:
         lifecycle: Lifecycle,
         *,
         log_requests: bool = False,
+        repository: Repository | None = None,
     ) -> None:
         self._registry = registry
         self._inference = inference
@@ -53,6 +59,7 @@ class InferenceApp:
         self._documentation = Documentation(registry)
         one = _Bodies(lambda version, data: [version.json.row(data)], encoding.one)
         many = _Bodies(lambda version, data: version.json.rows(data), encoding.many)
+        self.repository = repository
         self._v1 = V1(registry, self._predicting)
         self._v2 = OpenInference(registry, inference, metrics, self._memory)
         lines = LineStream(registry, inference, metrics, lifecycle, self._memory)
@@ -111,6 +118,8 @@ class InferenceApp:
 
     def _find(self, path: str) -> Route | None:
         """The routes whose paths name a model."""
+        if path.startswith("/v2/repository"):
+            return None if self.repository is None else self.repository.find(path)
         if path.startswith("/v2"):
             return self._v2.find(path)
         return self._v1.find(path) if path.startswith("/v1") else None

@@ -3,6 +3,7 @@
 from typing import Any
 
 from modelroll_server.artifact.manifest import Manifest
+from modelroll_server.openinference import metadata
 from modelroll_server.schema import Input
 from modelroll_server.tensors import Datatype
 
@@ -31,7 +32,16 @@ def document(manifest: Manifest) -> dict[str, Any]:
         "paths": {
             "/predict": {"post": _operation("Predict one row", "Row", "Prediction")},
             "/batch_predict": {"post": _operation("Predict many rows", "Rows", "Predictions")},
+            "/predict/stream": {"post": _stream()},
             "/health": {"get": {"summary": "Whether a model is loaded", "responses": {"200": _answer("Health")}}},
+            f"/v1/models/{manifest.model}:predict": {"post": _operation("KServe V1", "Rows", "Labels")},
+            f"/v2/models/{manifest.model}": {
+                "get": {
+                    "summary": "The model's metadata (Open Inference Protocol)",
+                    "responses": {"200": _answer("Any")},
+                }
+            },
+            f"/v2/models/{manifest.model}/infer": {"post": _operation("Open Inference Protocol", "Infer", "Inferred")},
         },
         "components": {"schemas": _schemas(manifest)},
     }
@@ -56,6 +66,19 @@ def _operation(summary: str, takes: str, gives: str) -> dict[str, Any]:
         "summary": summary,
         "requestBody": {"required": True, "content": content},
         "responses": {"200": _answer(gives), **{code: _answer("Problem", text) for code, text in refusals.items()}},
+    }
+
+
+def _stream() -> dict[str, Any]:
+    lines = {"application/x-ndjson": {"schema": {"type": "string"}}}
+    return {
+        "summary": "Predict a stream of rows: a line of JSON each, answered by a line each",
+        "requestBody": {"required": True, "content": lines},
+        "responses": {
+            "200": {"description": "A line a line, in order", "content": lines},
+            "415": _answer("Problem", "Not read here"),
+            "503": _answer("Problem", "No model"),
+        },
     }
 
 
@@ -90,6 +113,21 @@ def _schemas(manifest: Manifest) -> dict[str, Any]:
             probabilities={"type": ["array", "null"], "items": probability},
             model_version=version,
         ),
+        "Labels": _object(predictions={"type": "array", "items": label}),
+        "Any": {"type": "object"},
+        "Infer": _infer(manifest),
+        "Inferred": _object(
+            model_name={"type": "string"},
+            model_version=version,
+            id={"type": "string"},
+            outputs={"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},
+        ),
+        "Tensor": _object(
+            name={"type": "string"},
+            datatype={"type": "string"},
+            shape={"type": "array", "items": {"type": "integer"}},
+            data={"type": "array"},
+        ),
         "Health": _object(
             status={"type": "string"},
             model_loaded={"type": "boolean"},
@@ -103,6 +141,23 @@ def _schemas(manifest: Manifest) -> dict[str, Any]:
             errors={"type": "array", "items": {"type": "object"}},
             request_id={"type": "string"},
         ),
+    }
+
+
+def _infer(manifest: Manifest) -> dict[str, Any]:
+    """A request of the Open Inference Protocol, with an example that this model answers."""
+    tensors: list[dict[str, Any]] = []
+    values = [column.example for column in manifest.inputs]
+    for one in metadata.inputs(manifest):
+        data = values if one.shape[1] > 1 else values[len(tensors) : len(tensors) + 1]
+        tensors.append({"name": one.name, "datatype": one.datatype, "shape": [1, one.shape[1]], "data": data})
+    return {
+        **_object(
+            id={"type": "string"},
+            inputs={"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},
+        ),
+        "required": ["inputs"],
+        "example": {"inputs": tensors},
     }
 
 

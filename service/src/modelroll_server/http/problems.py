@@ -16,6 +16,7 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.InvalidJson: 400,
     errors.InvalidField: 400,
     errors.InvalidFields: 400,
+    errors.Unauthorized: 401,
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.PayloadTooLarge: 413,
@@ -40,6 +41,8 @@ def response(error: errors.RequestError, request_id: str) -> Response:
     headers = [JSON]
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode()))
+    if isinstance(error, errors.Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, errors.Overloaded):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     return Response(STATUS[type(error)], msgspec.json.encode(body), headers)

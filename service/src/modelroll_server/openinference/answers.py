@@ -35,20 +35,18 @@ def tensors(answers: Answers, selected: Sequence[str] | None) -> list[Tensor]:
 
 def json_tensors(answers: Answers, selected: Sequence[str] | None) -> list[Tensor]:
     """The same with values as JSON lists: shortest decimals, None for what is not finite."""
-    lists = answers.lists()
-    there = {name: values for name, values in lists.items() if values is not None}
-    arrays = answers.outputs
+    there = {name: values for name, values in answers.lists().items() if values is not None}
+    arrays = answers.together
     found = []
     for name in _checked(there, selected):
-        array = getattr(arrays, name)
-        values = there[name]
+        array, values = getattr(arrays, name), there[name]
         if isinstance(array, list):
-            array = _stacked(array)
+            array = _stacked(getattr(answers.outputs, name))
             values = _padded(values, array.shape)
-        shape = array.shape
+        shape = (answers.rows, *array.shape[1:])
         for _ in shape[1:]:
             values = [value for row in values for value in row]
-        datatype = _datatype(array)
+        datatype = _datatype(array, values)
         found.append(Tensor(name, datatype, shape, _as_texts(values) if datatype == "BYTES" else values))
     return found
 
@@ -66,15 +64,17 @@ def _checked(there: dict[str, Any], selected: Sequence[str] | None) -> Sequence[
 
 
 def _tensor(name: str, array: Array) -> Tensor:
-    datatype = _datatype(array)
+    values = array.ravel().tolist() if array.dtype.kind not in _BY_KIND else []
+    datatype = _datatype(array, values)
     if datatype == "BYTES":
-        return Tensor(name, datatype, array.shape, _as_texts(array.ravel().tolist()))
+        return Tensor(name, datatype, array.shape, _as_texts(values))
     return Tensor(name, datatype, array.shape, array)
 
 
-def _datatype(array: Array) -> str:
+def _datatype(array: Array, values: list[Any]) -> str:
+    """The datatype of an array, which may hold more than the values that are answered with."""
     if array.dtype.kind == "O":  # labels that came from a list
-        types = set(map(type, array.ravel().tolist()))
+        types = set(map(type, values))
         if types and types <= {bool}:
             return "BOOL"
         if types and types <= {int}:

@@ -11,7 +11,7 @@ from modelroll_server.tensors import Datatype
 
 SERVER = "modelroll"
 SERVER_VERSION = installed("modelroll-server")
-EXTENSIONS = ("binary_tensor_data", "model_repository")
+EXTENSIONS = ("binary_tensor_data",)
 _PLATFORMS = {"onnx": "onnxruntime_onnx", "sklearn": "sklearn_sklearn"}
 _TASKS = {"classifier": "INT64", "regressor": "FP64", "cluster": "INT64", "outlier": "INT64"}
 

@@ -53,6 +53,8 @@ class TensorDecoder:
                 sentence = f"{tensor.name} has {_rows(tensor)} rows, and {ordered[0].name} has {rows}"
                 raise errors.InvalidField(sentence, field=tensor.name)
         _check(rows)
+        if rows == 1:
+            return [self._arrays.row([_list(tensor)[0] for tensor in ordered], "[0]")]
         if rows <= FEW:
             return self._arrays.rows([_list(tensor) for tensor in ordered])
         return self._arrays.table([_array(tensor) for tensor in ordered])
@@ -62,6 +64,8 @@ class TensorDecoder:
         _check(rows)
         if rows * width <= FEW:
             values = _list(tensor)
+            if rows == 1:
+                return [self._arrays.row(values, "[0]")]
             return self._arrays.rows([values[index::width] for index in range(width)])
         return self._arrays.block(_array(tensor).reshape(rows, width))
 

@@ -36,6 +36,7 @@ _JSON_TYPES: dict[str, frozenset[type]] = {
     "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
 }
+_PLAIN: dict[str, type] = {"FP64": float, "BOOL": bool, "BYTES": str}
 _RANGES = {
     name: (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) for name, dtype in DTYPES.items() if dtype.kind in "iu"
 }
@@ -81,6 +82,8 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -
     Raises:
         errors.InvalidField: datatype, shape and data do not fit each other.
     """
+    if len(data) == 1 and type(data[0]) is _PLAIN.get(datatype) and shape in ([1], [1, 1]):
+        return Tensor(name, datatype, shape, data)  # what a request of one row is made of
     elements = count(name, shape)
     if data and type(data[0]) is list:
         data = _flattened(name, shape, data)

@@ -4,12 +4,14 @@ Owns the consistency of a reading. Decides nothing: `target` does.
 """
 
 import asyncio
+import dataclasses
 import os
 from pathlib import Path
 from typing import Protocol
 
 from modelroll_server import errors
-from modelroll_server.artifact import catalog
+from modelroll_server.artifact import catalog, opening
+from modelroll_server.artifact.policy import Policy
 from modelroll_server.registry import target as targets
 from modelroll_server.registry.target import Content, Snapshot, Source, Target
 
@@ -30,13 +32,32 @@ class Files:
     once a reading, so that the three files are of one moment.
     """
 
-    def __init__(self, directory: Path | None, env: Content | None) -> None:
+    def __init__(self, directory: Path | None, env: Content | None, root: Path = Path("/")) -> None:
         self._directory = directory
         self._env = None if env is None else Target("env", 0, env)
+        self._root = root
+        self._pinned = env is not None and env.digest is not None
 
     async def read(self) -> Snapshot:
         """The three files as they are now. They are small and in memory: no thread is worth it."""
         return self.snapshot()
+
+    async def look_again(self) -> Target | None:
+        """MODEL_PATH under a new revision, with the digest of what lies there now, unless one was given with it.
+
+        None if files say what is served here, too.
+
+        Raises:
+            errors.LoadError: nothing that can be read lies there.
+        """
+        if self._directory is not None or self._env is None:
+            return None
+        content = self._env.content
+        if not self._pinned and content.path is not None:
+            found = await asyncio.to_thread(_digest, self._root / content.path)
+            content = dataclasses.replace(content, digest=found)
+        self._env = Target("env", self._env.revision + 1, content)
+        return self._env
 
     def snapshot(self) -> Snapshot:
         """The same, at once."""
@@ -85,6 +106,10 @@ class Directory:
             self._current = Target("env", self._current.revision + 1, content)
         return Snapshot(env=self._current)
 
+    async def look_again(self) -> Target | None:
+        """The highest complete version now."""
+        return (await self.read()).env
+
     def _highest(self) -> Content | None:
         try:
             entry = catalog.to_serve(catalog.complete_versions(self._directory))
@@ -93,12 +118,17 @@ class Directory:
         return None if entry is None else Content(entry.version.text, str(entry.path), entry.digest, env=True)
 
 
+def _digest(path: Path) -> str:
+    with opening.open_artifact(str(path), root=None, policy=Policy.ANY, digest=None) as opened:
+        return opened.digest
+
+
 def is_model_directory(path: Path) -> bool:
     """Whether `path` holds the versions of a model rather than being one."""
     return path.is_dir() and not catalog.is_artifact(path)
 
 
-def named(model_path: str, root: Path, digest: str | None, target_dir: Path | None) -> TargetSource:
+def named(model_path: str, root: Path, digest: str | None, target_dir: Path | None) -> "Files | Directory":
     """What says what to serve, for a MODEL_PATH (or none), the mount, MODEL_DIGEST and the directory of targets."""
     if not model_path:
         return Files(target_dir, None)
@@ -108,4 +138,4 @@ def named(model_path: str, root: Path, digest: str | None, target_dir: Path | No
         return Directory(place)
     # Relative where it can be, so that a target that names the same place is seen to be the same.
     name = str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
-    return Files(target_dir, Content(path=name, digest=digest, env=True))
+    return Files(target_dir, Content(path=name, digest=digest, env=True), root)

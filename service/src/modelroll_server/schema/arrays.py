@@ -123,9 +123,13 @@ def _checker(column: Input) -> Callable[[Any], Any]:
     check = checker(column)
     is_float, exact = column.datatype in _FLOATS, _EXACT_INTEGERS.get(column.datatype, 0)
     takes_nan, takes_infinite = column.missing == "nan", column.infinite
+    # What most values are is let through first.
+    plain = largest_number(column) if column.datatype is Datatype.FP64 and column.unknown == "accept" else -1.0
 
     def check_any(value: Any) -> Any:
         if type(value) is float:
+            if -plain <= value <= plain:
+                return value
             if not math.isfinite(value):
                 if (takes_nan and math.isnan(value)) or (takes_infinite and math.isinf(value)):
                     return value
