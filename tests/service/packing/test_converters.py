@@ -94,6 +94,8 @@ WITHOUT_TARGET = [
     covariance.EllipticEnvelope(random_state=0),
     ensemble.IsolationForest(n_estimators=20, random_state=0),
     linear_model.SGDOneClassSVM(random_state=0),
+    mixture.BayesianGaussianMixture(n_components=3, random_state=0),
+    mixture.BayesianGaussianMixture(n_components=2, covariance_type="diag", random_state=0),
     mixture.GaussianMixture(3, random_state=0),
     mixture.GaussianMixture(2, covariance_type="tied", random_state=0),
     svm.OneClassSVM(),

@@ -138,6 +138,12 @@ def test_a_threshold_of_ones_own_is_kept(threshold: float, positive: str, rows: 
     assert_equal(pair, shuffled(pair.table))
 
 
+def test_a_threshold_that_was_tuned_is_kept(rows: pd.DataFrame, target: Any) -> None:
+    model = model_selection.TunedThresholdClassifierCV(LOGISTIC, cv=3).fit(rows, np.where(target > 1, 1, 0))
+    pair = both(model, rows)
+    assert_equal(pair, shuffled(pair.table))
+
+
 @pytest.mark.parametrize("bounds", ["clip", "nan"])
 def test_a_compiled_isotonic_line_ends_as_it_was_told_to(bounds: str, rows: pd.DataFrame, target: Any) -> None:
     fitted = isotonic.IsotonicRegression(out_of_bounds=bounds).fit(rows[["a"]], target)

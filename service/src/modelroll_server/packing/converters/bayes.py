@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, predictor
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.tensors import Array
 
@@ -79,7 +79,7 @@ def quadratic_discriminant(graph: Graph, estimator: Any, frame: Frame) -> Answer
 @predictor("GaussianMixture", "BayesianGaussianMixture")
 def mixture(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """A normal distribution a component; the label is the component."""
-    score = _log_gaussian(graph, estimator, frame) + _log_weights(estimator)
+    score = _log_gaussian(graph, estimator, frame) + _per_component(estimator, frame.width)
     return Answers(graph.argmax(score), graph.softmax(score))
 
 
@@ -107,7 +107,14 @@ def _log_gaussian(graph: Graph, estimator: Any, frame: Frame) -> Value:
     return graph.concat(columns)
 
 
-def _log_weights(estimator: Any) -> Array:
+def _per_component(estimator: Any, columns: int) -> Array:
+    """What is added to each component's density: its weight, and in the Bayesian kind what its spread is worth."""
+    weights = np.asarray(estimator._estimate_log_weights(), np.float64)  # noqa: SLF001 - scikit-learn's own formula
     if type(estimator).__name__ == "GaussianMixture":
-        return np.asarray(np.log(estimator.weights_))
-    raise NotCompiled("there is no converter for it")
+        return weights
+    from scipy.special import digamma
+
+    freedom = np.asarray(estimator.degrees_of_freedom_, np.float64)
+    spread = columns * np.log(2.0) + digamma(0.5 * (freedom - np.arange(columns)[:, None])).sum(axis=0)
+    added = 0.5 * (spread - columns / np.asarray(estimator.mean_precision_)) - 0.5 * columns * np.log(freedom)
+    return np.asarray(weights + added)

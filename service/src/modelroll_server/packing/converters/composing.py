@@ -65,7 +65,10 @@ def threshold(graph: Graph, estimator: Any, frame: Frame) -> Answers:
         limit = 0.5 if by_probability else 0.0
     if len(estimator.classes_) > 2 or isinstance(answers.probability, list):
         raise NotCompiled("it has more than two classes")
-    positive = 1 if estimator.pos_label is None else list(estimator.classes_).index(estimator.pos_label)
+    # A tuned one knows its positive class by its scorer, and by nothing public.
+    tuned = not hasattr(estimator, "pos_label")
+    label = estimator._curve_scorer._get_pos_label() if tuned else estimator.pos_label  # noqa: SLF001 - see above
+    positive = 1 if label is None else list(estimator.classes_).index(label)
     if by_probability:
         if answers.probability is None:
             raise NotCompiled("its classifier has no probabilities")
