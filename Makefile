@@ -40,6 +40,10 @@ test: setup ## Set everything up and run every test that this machine can run (A
 test-fast: setup ## The tests that need no cluster
 	@CLUSTER=embedded $(RUN) pytest --ignore=tests/e2e $(ARGS)
 
+.PHONY: estimators
+estimators: setup ## Pack every estimator of scikit-learn that predicts; writes docs/estimators.md (ARGS="Ridge SVC" for some)
+	@OMP_NUM_THREADS=1 $(RUN) python -m hack.estimators $(ARGS)
+
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers
 	@$(RUN) ruff format --check $(PYTHON_PATHS)

@@ -15,6 +15,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PowerTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -161,3 +162,45 @@ def test_trees_within_are_found_with_the_features_that_reach_them(name: str) -> 
         assert all((trees.reached(tree, features, np.arange(200)) >= 0).all() for tree in view.trees)
     after = [sorted(vars(part)) for part in (model, *getattr(model, "estimators_", ())) if hasattr(part, "__dict__")]
     assert before == after
+
+
+def test_scikit_learn_raising_on_a_row_that_the_schema_takes_is_a_difference() -> None:
+    rows, target = rows_and_target()
+    numbers = rows[["a", "b"]]
+    model = RadiusNeighborsClassifier(radius=1.23456).fit(numbers.to_numpy(), target)  # raises where nobody is near
+
+    def plant(answer: Answer) -> Answer:
+        def answers(table: Table) -> Outputs:
+            even = np.full((table.rows, 2), 0.5)
+            return Outputs(np.zeros(table.rows, bool), even) if table.block.max() > 20 else answer(table)
+
+        return answers
+
+    found = equality.check(subject(model, numbers, plant))
+    assert isinstance(found, equality.Differs)
+    assert found.reason == "scikit-learn raises on rows that the schema takes"
+    assert "No neighbors found" in found.rows[0].expected["error"]
+
+
+def test_a_value_that_swallows_the_rest_of_the_row_excuses_no_wrong_answer_beside_it() -> None:
+    rows, target = rows_and_target()
+    numbers = rows[["a", "b"]]
+    model = KNeighborsClassifier(3).fit(numbers.to_numpy(), target)
+
+    def wrong_from(limit: float) -> Any:
+        def plant(answer: Answer) -> Answer:
+            def answers(table: Table) -> Outputs:
+                outputs = answer(table)
+                assert isinstance(outputs.probability, np.ndarray)
+                wrong = np.abs(table.block).max(axis=1) > limit
+                probability = np.where(wrong[:, None], outputs.probability[:, ::-1], outputs.probability)
+                return Outputs(np.where(wrong, ~outputs.prediction, outputs.prediction), probability)
+
+            return answers
+
+        return plant
+
+    allowed = equality.check(subject(model, numbers, wrong_from(1e15)))
+    assert isinstance(allowed, equality.Equal)
+    assert allowed.rows["rounding"] > 0
+    assert isinstance(equality.check(subject(model, numbers, wrong_from(11.0))), equality.Differs)

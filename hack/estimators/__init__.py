@@ -1,0 +1,1 @@
+"""Every estimator of scikit-learn that predicts: fitted, packed, compiled, compared, and served."""
