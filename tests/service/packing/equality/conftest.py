@@ -7,6 +7,14 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
+from modelroll_server.packing.equality import mixtures
+
+
+@pytest.fixture(autouse=True)
+def _fewer_mixtures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of them: here scikit-learn stands for the compiled model, and takes a millisecond for each batch."""
+    monkeypatch.setattr(mixtures, "COUNT", 2_000)
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
