@@ -22,7 +22,7 @@ CONNECTIONS = 16
 WINDOW_SECONDS = 5
 WINDOWS_BEFORE = 4
 SETTLED = 10
-"""Sizes at either end that a median is taken of."""
+"""Looks at the memory before."""
 _GIVE_UP_SECONDS = 60.0
 
 
@@ -42,7 +42,7 @@ def measure(run: results.Run, name: str, count: int = COUNT) -> None:
         mover = Mover(server, scratch / "targets", model.name, subject.versions)
         mover.move(WARM_UP)
         before = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch) for _ in range(WINDOWS_BEFORE)]
-        sizes = len(mover.sizes)
+        sizes_before = [server.resident_mib() for _ in range(SETTLED)]
         began = time.monotonic()
         mover.start(count)
         during = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch)]
@@ -54,12 +54,12 @@ def measure(run: results.Run, name: str, count: int = COUNT) -> None:
     run.reloads.append(
         results.Reloads(
             model=name,
-            count=len(mover.sizes) - sizes,
+            count=len(mover.sizes) - WARM_UP,
             failed=sum(load.errors.total for load in during),
             before_ms=_middle(before),
             during_ms=_middle(during),
-            before_mib=mover.sizes[sizes - SETTLED : sizes],
-            after_mib=mover.sizes[-SETTLED:],
+            before_mib=sizes_before,
+            mib=[round(size, 2) for size in mover.sizes[WARM_UP:]],
             seconds=round(seconds, 1),
         )
     )

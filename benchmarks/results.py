@@ -85,8 +85,9 @@ class Reloads(msgspec.Struct, frozen=True):
     before_ms: Latency
     during_ms: Latency
     before_mib: list[float]
-    """Resident memory after the warm-up reloads, in the order of time."""
-    after_mib: list[float]
+    """Resident memory after the warm-up and a load without reloads, looked at a few times."""
+    mib: list[float]
+    """The same after each reload."""
     seconds: float
 
 

@@ -83,7 +83,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def reloads(run: results.Run) -> str:
     """Memory and latency before and after many swaps."""
-    head = ["model", "reloads", "in, s", "p99 before, ms", "p99 during, ms", "failed", "MiB before", "MiB after"]
+    head = [
+        "model",
+        "reloads",
+        "in, s",
+        "p99 before, ms",
+        "p99 during, ms",
+        "failed",
+        "MiB before",
+        "after 150",
+        "after all",
+    ]
     rows = [
         [
             one.model,
@@ -93,7 +103,8 @@ def reloads(run: results.Run) -> str:
             f"{one.during_ms.p99:.1f}",
             str(one.failed),
             f"{ratios.middle(one.before_mib):.1f}",
-            f"{ratios.middle(one.after_mib):.1f}",
+            f"{ratios.middle(one.mib[140:150]):.1f}" if len(one.mib) > 150 else "",
+            f"{ratios.middle(one.mib[-10:]):.1f}",
         ]
         for one in run.reloads
     ]

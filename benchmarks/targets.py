@@ -111,7 +111,7 @@ def _reloads(run: results.Run) -> Iterator[Verdict]:
         yield Verdict(growth, "< 5 MB", None, None)
         yield Verdict(slower, "≤ 2×", None, None)
         return
-    more = (statistics.median(found.after_mib) - statistics.median(found.before_mib)) * 1.048576
+    more = (statistics.median(found.mib[-10:]) - statistics.median(found.before_mib)) * 1.048576
     yield Verdict(growth, "< 5 MB", f"{more:.1f} MB", more < 5)
     times = found.during_ms.p99 / found.before_ms.p99
     yield Verdict(slower, "≤ 2×", f"{times:.2f}×, {found.failed} failed", times <= 2 and found.failed == 0)

@@ -35,9 +35,10 @@ def test_the_best_peer_without_errors_is_one_that_failed_nothing() -> None:
 def test_reloads_that_failed_a_request_are_not_held_however_fast() -> None:
     calm = results.Latency(1, 2, 10, 20)
     run = a.run()
-    run.reloads = [results.Reloads("churn", 500, 1, calm, calm, [100.0], [101.0], 60.0)]
+    run.reloads = [results.Reloads("churn", 500, 1, calm, calm, [100.0], [130.0] * 400 + [101.0] * 100, 60.0)]
     assert verdict(run, "p99 during").held is False
     assert verdict(run, "growth").held is True
+    assert "130.0" in tables.reloads(run)
 
 
 def test_a_run_reads_as_tables() -> None:
