@@ -64,7 +64,7 @@ def _serving(place: Path, settings: dict[str, str]) -> Iterator[Callable[[dict[s
         server_process.serving(place / "log", str(place / "slow.pkl"), environment=settings) as server,
         httpx.Client(limits=httpx.Limits(max_keepalive_connections=AT_ONCE), timeout=30) as client,
     ):
-        server.wait_for_status(lambda status: status["live"] is not None)
+        server.wait_for(lambda: server.status()["live"] is not None or None, 300)
 
         def ask(row: dict[str, float]) -> None:
             client.post(f"{server.url}/predict", json=row).raise_for_status()

@@ -29,16 +29,18 @@ from server_process import ServerProcess  # noqa: E402
 
 MODEL_SECONDS = 0.05
 CLIENTS = 4
-SECONDS = 8.0  # of load in a phase
+SECONDS = 2.0  # of load in a phase, each time
+WARM_UP = ""
 FREEZING = "frozen, until the breaker opens"
-OUTAGES = 6  # each opens the breaker once
+OUTAGES = 8  # each opens the breaker once
 
 
 @dataclass
 class Load:
-    """What the clients saw: when each request began, and what it took, in seconds."""
+    """What the clients do, and what they saw: seconds of each request, by phase."""
 
-    phase: str = ""
+    url: str = ""
+    phase: str = WARM_UP
     took: dict[str, list[float]] = field(default_factory=dict)
     failed: int = 0
     ended: bool = False
@@ -48,44 +50,58 @@ async def main() -> None:
     """Measure, print."""
     with tempfile.TemporaryDirectory() as directory, redis_process.running(Path(directory)) as redis:
         place = Path(directory)
-        (place / "slow.pkl").write_bytes(pickle.dumps(SlowModel(MODEL_SECONDS)))
-        settings = {"ARTIFACT_POLICY": "any", "PYTHONPATH": str(ROOT)}
-        with server_process.serving(place / "log", str(place / "slow.pkl"), environment=settings) as server:
-            async with _load(server) as without:
-                without.phase = "no cache"
-                await asyncio.sleep(SECONDS)
-        cached = {**settings, "CACHE_URL": redis.url, "CACHE_SIZE": "0"}
-        with server_process.serving(place / "cached", str(place / "slow.pkl"), environment=cached) as server:
-            async with _load(server) as load:
-                load.phase = "Redis answers"
-                await asyncio.sleep(SECONDS)
+        model = place / "slow.pkl"
+        model.write_bytes(pickle.dumps(SlowModel(MODEL_SECONDS)))
+        plain = {"ARTIFACT_POLICY": "any", "PYTHONPATH": str(ROOT)}
+        cached = {**plain, "CACHE_URL": redis.url, "CACHE_SIZE": "0"}
+        with (
+            server_process.serving(place / "without", str(model), environment=plain) as without,
+            server_process.serving(place / "with", str(model), environment=cached) as server,
+        ):
+            for one in (without, server):
+                await _live(one)
+            async with _load(without.url) as load:
+                await asyncio.sleep(1)
+                load.url = server.url
+                await asyncio.sleep(1)
+                # In turns, so that what else the machine does falls on all phases alike.
                 for _ in range(OUTAGES):
+                    load.phase, load.url = "no cache", without.url
+                    await asyncio.sleep(SECONDS)
+                    load.phase, load.url = "Redis answers", server.url
+                    await asyncio.sleep(SECONDS)
                     load.phase = FREEZING
                     redis.freeze()
                     await _until(server, is_open=True)
                     load.phase = "frozen, breaker open"
-                    await asyncio.sleep(SECONDS / OUTAGES)
-                    load.phase = "Redis answers"
+                    await asyncio.sleep(SECONDS)
+                    load.phase = WARM_UP
                     redis.thaw()
                     await _until(server, is_open=False)
     print(f"{'':<34}{'requests':>9}{'p50':>10}{'p99':>10}{'max':>10}   milliseconds; {CLIENTS} clients")
-    for phase, took in {**without.took, **load.took}.items():
-        shown = np.percentile(took, [50, 99, 100]) * 1000
-        print(f"{phase:<34}{len(took):>9}" + "".join(f"{value:>10.1f}" for value in shown))
-    print(f"failed requests: {without.failed + load.failed}")
+    for phase in ("no cache", "Redis answers", FREEZING, "frozen, breaker open"):
+        shown = np.percentile(load.took[phase], [50, 99, 100]) * 1000
+        print(f"{phase:<34}{len(load.took[phase]):>9}" + "".join(f"{value:>10.1f}" for value in shown))
+    print(f"failed requests: {load.failed}")
+
+
+async def _live(server: ServerProcess) -> None:
+    def look() -> bool | None:
+        return server.status()["live"] is not None or None
+
+    await asyncio.to_thread(server.wait_for, look, 300.0)
 
 
 @contextlib.asynccontextmanager
-async def _load(server: ServerProcess) -> AsyncIterator[Load]:
-    await asyncio.to_thread(server.wait_for_status, lambda status: status["live"] is not None)
-    load = Load()
+async def _load(url: str) -> AsyncIterator[Load]:
+    load = Load(url)
     numbers = itertools.count()
 
     async def client(session: aiohttp.ClientSession) -> None:
         while not load.ended:
             phase, began = load.phase, time.monotonic()
             body = {"x0": next(numbers) / 1e6, "x1": 0.5}
-            async with session.post(f"{server.url}/predict", json=body) as answer:
+            async with session.post(f"{load.url}/predict", json=body) as answer:
                 await answer.read()
             load.failed += answer.status != 200
             # Who was on the way when it froze, or when the breaker opened, paid for what lies between.
@@ -93,15 +109,12 @@ async def _load(server: ServerProcess) -> AsyncIterator[Load]:
             load.took.setdefault(phase, []).append(time.monotonic() - began)
 
     async with aiohttp.ClientSession() as session:
-        load.phase = "warm-up"
         tasks = [asyncio.create_task(client(session)) for _ in range(CLIENTS)]
-        await asyncio.sleep(1)
         try:
             yield load
         finally:
             load.ended = True
             await asyncio.gather(*tasks)
-    del load.took["warm-up"]
 
 
 async def _until(server: ServerProcess, *, is_open: bool) -> None:
