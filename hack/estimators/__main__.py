@@ -19,8 +19,8 @@ from typing import Any
 import joblib
 import numpy as np
 import sklearn
-from hack.estimators.cases import Case, cases
 
+from hack.estimators.cases import Case, cases
 from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.packing import pack, samples

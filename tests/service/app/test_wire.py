@@ -47,8 +47,8 @@ def test_without_a_model_a_good_request_is_told_to_wait(server: server_process.S
     answer = httpx.post(f"{server.url}/predict", json={"a": 1})
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
     assert "ArtifactMissing" in answer.json()["message"]
-    assert httpx.get(f"{server.url}/openapi.json").status_code == 503
-    assert httpx.get(f"{server.url}/docs").status_code == 200
+    assert httpx.get(f"{server.url}/openapi.json", timeout=60).status_code == 503
+    assert httpx.get(f"{server.url}/docs", timeout=60).status_code == 200
 
 
 def test_requests_are_logged_as_json_when_asked(server: server_process.ServerProcess) -> None:
