@@ -84,8 +84,11 @@ def copied(directory: Path, version: str) -> Path:
 
 
 def replace_model(artifact: Path, data: bytes) -> None:
-    """Put other bytes in the place of the model, under a manifest that says so."""
+    """Put other bytes in the place of the model, which is not compiled then, under a manifest that says so."""
     (artifact / "model.joblib").write_bytes(data)
+    (artifact / "model.onnx").unlink()
     manifest = json.loads((artifact / "modelroll.json").read_text())
+    del manifest["files"]["model.onnx"]
+    manifest["runtimes"] = [runtime for runtime in manifest["runtimes"] if runtime["kind"] == "sklearn"]
     manifest["files"]["model.joblib"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     (artifact / "modelroll.json").write_text(json.dumps(manifest))

@@ -83,7 +83,7 @@ def test_versions_come_to_lie_under_their_model_byte_for_byte(volume: Path) -> N
     assert taken(stream_of("1.2.0", "2.0.0"), volume) == ["churn/1.2.0 written", "churn/2.0.0 written"]
     assert sorted(os.listdir(volume)) == ["churn"]  # noqa: PTH208 - hidden leftovers too
     for version in ("1.2.0", "2.0.0"):
-        for name in ("modelroll.json", "model.joblib"):
+        for name in ("modelroll.json", "model.joblib", "model.onnx"):
             assert (volume / "churn" / version / name).read_bytes() == (CHURN / version / name).read_bytes()
 
 
