@@ -52,14 +52,16 @@ class Table:
     Attributes:
         names: Column names, in manifest order.
         rows: How many rows there are (a table may have rows and no columns).
+        is_block: Whether it was made of one block.
     """
 
-    __slots__ = ("_block", "_columns", "names", "rows")
+    __slots__ = ("_block", "_columns", "is_block", "names", "rows")
 
     def __init__(self, names: tuple[str, ...], columns: tuple[Array, ...] | Array, rows: int) -> None:
         """A table of one array of shape [rows] a name, or of one array [rows, names]."""
         self.names = names
         self.rows = rows
+        self.is_block = not isinstance(columns, tuple)
         self._columns = columns if isinstance(columns, tuple) else None
         self._block = None if isinstance(columns, tuple) else columns
 
@@ -82,7 +84,7 @@ class Table:
     def slice(self, start: int, stop: int) -> "Table":
         """Rows start to stop, without copying."""
         rows = max(0, min(stop, self.rows) - start)
-        if self._columns is None:
+        if self.is_block or self._columns is None:
             return Table(self.names, self.block[start:stop], rows)
         return Table(self.names, tuple(column[start:stop] for column in self._columns), rows)
 
@@ -92,7 +94,7 @@ class Table:
         if len(tables) == 1:
             return tables[0]
         names, rows = tables[0].names, sum(table.rows for table in tables)
-        if all(table._columns is None for table in tables):  # noqa: SLF001 - its own class
+        if all(table.is_block for table in tables):
             return Table(names, np.concatenate([table.block for table in tables]), rows)
         columns = tuple(np.concatenate(parts) for parts in zip(*(table.columns for table in tables), strict=True))
         return Table(names, columns, rows)

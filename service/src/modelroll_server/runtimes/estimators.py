@@ -15,6 +15,7 @@ from modelroll_server.tensors import Array, Datatype
 Task = Literal["classifier", "regressor", "cluster", "outlier"]
 
 _MAX_DEPTH = 12
+_BY_NAME = {"ColumnTransformer", "FunctionTransformer", "TransformedTargetRegressor"}
 
 
 def task(estimator: Any) -> Task:
@@ -86,6 +87,23 @@ def single_threaded(estimator: Any) -> None:
     for part in parts(estimator):
         if "n_jobs" in vars(part):
             part.n_jobs = 1
+
+
+def forget_names(estimator: Any) -> bool:
+    """Have an estimator take arrays as it takes frames of one dtype; False where names may mean something to it.
+
+    Checking the names of a frame's columns is most of what scikit-learn does for a few rows. Its own estimators do
+    nothing else with them, but for the few that choose columns, hand frames to functions, or give frames on.
+    """
+    found = [part for part in parts(estimator) if hasattr(part, "predict") or hasattr(part, "transform")]
+    for part in found:
+        kind = type(part)
+        is_own = kind.__module__.partition(".")[0] == "sklearn" and kind.__name__ not in _BY_NAME
+        if not is_own or hasattr(part, "_sklearn_output_config"):
+            return False
+    for part in found:
+        vars(part).pop("feature_names_in_", None)
+    return True
 
 
 def parts(estimator: Any) -> Iterator[Any]:

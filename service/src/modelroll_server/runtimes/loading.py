@@ -32,11 +32,10 @@ def load(opened: OpenArtifact, *, model: str | None = None, version: str | None 
     if manifest is None:
         return _load_bare(opened, model or UNNAMED, version or UNVERSIONED)
     entry = manifest.runtimes[0]
-    runtime: Runtime
     if isinstance(entry, manifests.OnnxRuntime):
-        runtime = load_onnx(opened, manifest, entry)
-    else:
-        runtime = load_sklearn(opened, manifest, entry)
+        return Loaded(manifest, load_onnx(opened, manifest, entry), opened.digest, opened.path)
+    runtime = load_sklearn(opened, manifest, entry)
+    runtime.take_blocks()
     return Loaded(manifest, runtime, opened.digest, opened.path)
 
 
