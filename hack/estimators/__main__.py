@@ -33,7 +33,7 @@ from modelroll_server.tensors import Outputs, Table
 
 # Never fewer than these. Raise them when more are.
 MIN_PACKED = 116
-MIN_COMPILED = 99
+MIN_COMPILED = 106
 PAGE = Path(__file__).resolve().parents[2] / "docs/estimators.md"
 _SHUFFLED = 200
 _HEADING = """\

@@ -8,6 +8,7 @@ None excuses a tie where the model is constant around the row (a vote, a leaf): 
 must be the same.
 """
 
+import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -143,7 +144,7 @@ class Excuses:
             values = columns[index].astype(np.float64)
             step = np.maximum(np.abs(values), self._scales[place])
             moved = values + moves[:, place] * np.where(np.isfinite(step), step, 0.0)
-            columns[index] = moved.astype(columns[index].dtype)
+            columns[index] = np.where(np.isfinite(moved), moved, values).astype(columns[index].dtype)
         return Table(table.names, tuple(columns), repeated.rows), each
 
 
@@ -151,7 +152,8 @@ def _by_parts(found: Array, chosen: Array, decide: Callable[[Array], Array]) -> 
     """Set `found` where it is chosen, a part at a time; beyond a bound nothing is excused."""
     for start in range(0, min(len(chosen), _EXAMINED), _AT_ONCE):
         part = chosen[start : start + _AT_ONCE]
-        found[part] = decide(part)
+        with contextlib.suppress(Exception):  # where scikit-learn raises on a row nearby, nothing is excused
+            found[part] = decide(part)
 
 
 def _is_finite(outputs: Outputs) -> Array:
