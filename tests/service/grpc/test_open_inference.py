@@ -63,7 +63,7 @@ async def test_contents_are_answered_with_contents(server: "Server") -> None:
     assert not answer.raw_output_contents
 
 
-@pytest.mark.parametrize("rows", [2, 300])
+@pytest.mark.parametrize("rows", [2, 300, 10_000])
 async def test_raw_bytes_are_answered_with_raw_bytes(server: "Server", rows: int) -> None:
     answer = await infer(server, raw_request(rows))
     assert np.frombuffer(answer.raw_output_contents[0], "<i8").tolist() == list(range(rows))

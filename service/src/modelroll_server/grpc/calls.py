@@ -8,7 +8,7 @@ import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -21,6 +21,7 @@ from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics
 
+LARGE_MESSAGE = 256 * 1024  # bytes; larger ones are read in a thread
 DEFAULT_SECONDS = 10.0  # that an answer may take, when its caller sets no deadline
 
 _log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 _PROCESS = secrets.token_hex(6)  # no other process gives the same ids
 _NUMBERS = itertools.count(1)
 
+Read = TypeVar("Read")
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -46,16 +48,22 @@ class Call:
         deadline: When its answer must be there, on the same clock.
         request_id: Its caller's, or one made here.
         version: What answers it, once it is pinned.
+        is_large: Whether reading its message would keep the event loop from others for long.
     """
 
-    __slots__ = ("began", "deadline", "request_id", "version")
+    __slots__ = ("began", "deadline", "is_large", "request_id", "version")
 
-    def __init__(self, context: grpc.aio.ServicerContext) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext, size: int = 0) -> None:
+        self.is_large = size >= LARGE_MESSAGE
         self.began = time.monotonic()
         remaining = context.time_remaining()
         self.deadline = self.began + (DEFAULT_SECONDS if remaining is None else remaining)
         self.request_id = _request_id(context.invocation_metadata() or ())
         self.version: Version | None = None
+
+    async def read(self, function: Callable[..., Read], *arguments: Any) -> Read:
+        """What a function reads; in a thread if the message is large."""
+        return await asyncio.to_thread(function, *arguments) if self.is_large else function(*arguments)
 
     def trailer(self, error: errors.RequestError | None = None) -> Metadata:
         """What every answer carries after it."""
@@ -91,10 +99,11 @@ class Calls:
         """One message in, one out."""
 
         async def handle(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
-            call = Call(context)
+            call = Call(context, len(data))
             code, details, error = grpc.StatusCode.OK, "", None
             try:
-                answer = (await behaviour(parse(request_type, data), call)).SerializeToString()
+                request = await call.read(parse, request_type, data) if call.is_large else parse(request_type, data)
+                answer = (await behaviour(request, call)).SerializeToString()
                 context.set_trailing_metadata(call.trailer())
             except errors.RequestError as refused:
                 code, details, error = STATUS[type(refused)], refused.message, refused

@@ -80,7 +80,8 @@ class OpenInferenceService:
     async def _model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         version = await self._calls.pin(call)
         metadata.check_names(version, request.model_name, request.model_version or None)
-        rows = requests.decoder(version).rows(_tensors(request))
+        decoder = requests.decoder(version)
+        rows = await call.read(lambda: decoder.rows(_tensors(request)))
         answers = await self._calls.inference.predict(version, rows, call.deadline)
         return _answer(request, answers, version)
 

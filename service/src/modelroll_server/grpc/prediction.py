@@ -50,7 +50,9 @@ class PredictionService:
         version = await self._calls.pin(call)
         if len(request.requests) > MAX_ROWS:
             raise errors.PayloadTooLarge(f"{len(request.requests)} rows; one request may have {MAX_ROWS}")
-        rows = [_row(one, version, f"requests[{index}]") for index, one in enumerate(request.requests)]
+        rows = await call.read(
+            lambda: [_row(one, version, f"requests[{index}]") for index, one in enumerate(request.requests)]
+        )
         answers = await self._calls.inference.predict(version, rows, call.deadline)
         return pb.BatchPredictResponse(responses=_responses(answers, version) if rows else [])
 
