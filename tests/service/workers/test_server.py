@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -297,3 +298,10 @@ def test_a_number_of_workers_that_cannot_be_is_refused_in_a_sentence(workers: st
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert f"WORKERS is {workers!r}, and may be auto or a number from 1 to 256" in done.stderr
+
+
+def test_the_parent_imports_nothing_that_computes_models_or_speaks_to_callers() -> None:
+    heavy = {"sklearn", "scipy", "pandas", "onnxruntime", "fastapi", "grpc", "modelroll_server.inference"}
+    code = "import sys, modelroll_server.workers.parent; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert not heavy & set(done.stdout.split())
