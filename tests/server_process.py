@@ -18,6 +18,7 @@ import aiohttp
 import httpx
 
 STARTUP_SECONDS = 60.0
+COMMAND = (sys.executable, "-m", "modelroll_server", "serve")
 T = TypeVar("T")
 
 
@@ -30,7 +31,7 @@ class ServerProcess:
         fixed = {"HOST": "127.0.0.1", "PORT": "0", "MANAGEMENT_PORT": "0", "GRPC_PORT": "off", "LOG_FORMAT": "json"}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelroll_server", "serve", *arguments],
+                [*COMMAND, *arguments],
                 env={**inherited, **fixed, **(environment or {})},
                 stdout=file,
                 stderr=file,
@@ -114,7 +115,12 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def under_load(
-    url: str, row: Mapping[str, Any], expected: Mapping[str, tuple[Any, list[float]]], clients: int = 6
+    url: str,
+    row: Mapping[str, Any],
+    expected: Mapping[str, tuple[Any, list[float]]],
+    clients: int = 6,
+    *,
+    goes_on: bool = False,
 ) -> AsyncIterator[Load]:
     """Clients that ask for the same row all the time, half of them with a connection per request.
 
@@ -123,6 +129,7 @@ async def under_load(
         row: What they ask.
         expected: The right answer by version: label and probabilities.
         clients: How many.
+        goes_on: Whether a client whose connection broke makes another.
     """
     load = Load()
 
@@ -139,6 +146,7 @@ async def under_load(
                 except (aiohttp.ClientError, OSError) as error:
                     if not load.ended:
                         load.wrong.append((began, repr(error)))
+                    if not goes_on:
                         return
                 await asyncio.sleep(0.005)
 

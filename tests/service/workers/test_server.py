@@ -1,0 +1,307 @@
+"""A real server of two workers: what callers see while versions are swapped, and processes die, hang and leave."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pickle
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import server_process
+from server_process import ServerProcess
+
+Expected = dict[str, tuple[Any, list[float]]]
+Row = dict[str, Any]
+STARTING = 120.0  # seconds for several processes that start at once
+
+
+class Runs:
+    """Runs an expression when it is unpickled, and is what that gives."""
+
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return eval, (self._expression,)
+
+
+def in_one_worker(mount: Path, version: str, what: str) -> None:
+    """Write a version whose load does something in one worker only: whoever makes the directory first."""
+    first = f"__import__('pathlib').Path({str(mount / version)!r})"
+    happens = f"(not {first}.exists() and ({first}.mkdir() or True) and {what})"
+    model = f"__import__('joblib').load({str(mount / 'churn' / '2.0.0' / 'model.joblib')!r})"
+    (mount / "churn" / f"{version}.pkl").write_bytes(pickle.dumps(Runs(f"({happens}, {model})[1]")))
+
+
+def say(mount: Path, version: str, revision: int) -> None:
+    """Ask for a version, at once."""
+    bare = (mount / "churn" / f"{version}.pkl").exists()
+    path = f"churn/{version}.pkl" if bare else f"churn/{version}"
+    temporary = mount / "targets" / ".new"
+    temporary.write_text(json.dumps({"path": path, "version": version, "revision": revision}))
+    temporary.replace(mount / "targets" / "move")
+
+
+def settings(mount: Path, **more: str) -> dict[str, str]:
+    """What a pod has."""
+    return {
+        "MODEL_ROOT": str(mount),
+        "MODEL_PATH": "churn/1.2.0",
+        "TARGET_DIR": str(mount / "targets"),
+        "ARTIFACT_POLICY": "any",
+        "WORKERS": "2",
+        **more,
+    }
+
+
+def wait_until(server: ServerProcess, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Look until `/status` is as wanted, with the patience that starts want."""
+
+    def look() -> dict[str, Any] | None:
+        status = server.status()
+        return status if wanted(status) else None
+
+    return server.wait_for(look, STARTING)
+
+
+def is_ready(status: dict[str, Any]) -> bool:
+    """Whether all workers are there."""
+    return bool(status["ready"])
+
+
+def pids(status: dict[str, Any]) -> list[int]:
+    """The workers' processes."""
+    return [one["pid"] for one in status["workers"]]
+
+
+def total(server: ServerProcess, sample: str, **labels: str) -> float:
+    """The sum of a metric's samples."""
+    families = text_string_to_metric_families(server.get("/metrics").text)
+    samples = [one for family in families for one in family.samples if one.name == sample]
+    return sum(one.value for one in samples if labels.items() <= one.labels.items())
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_all_workers_swap_together_and_what_one_of_them_refuses_none_answers_by(
+    tmp_path: Path, mount: Path, row: Row, expected: Expected
+) -> None:
+    in_one_worker(mount, "3.0.0", "1 / 0")
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        started = await asyncio.to_thread(wait_until, server, is_ready)
+        assert [one["revision"] for one in started["workers"]] == [0, 0]
+        async with server_process.under_load(server.url, row, expected) as load:
+            for revision in range(1, 5):
+                version = "2.0.0" if revision % 2 else "1.2.0"
+                say(mount, version, revision)
+                status = await asyncio.to_thread(server.wait_for_live, version, revision)
+                assert [(one["version"], one["revision"]) for one in status["workers"]] == [(version, revision)] * 2
+            say(mount, "3.0.0", 5)
+            status = await asyncio.to_thread(wait_until, server, lambda status: status["failure"] is not None)
+            assert (status["failure"]["revision"], status["failure"]["reason"]) == (5, "LoadFailed")
+            assert (status["state"], status["ready"], status["live"]["revision"]) == ("failed", True, 4)
+            assert [one["version"] for one in status["workers"]] == ["1.2.0", "1.2.0"]
+        assert load.wrong == []
+        assert set(load.answers) == {"1.2.0", "2.0.0"}
+        answered = sum(load.answers.values())
+        await asyncio.to_thread(
+            wait_until, server, lambda _: total(server, "prediction_total", status="200") == answered
+        )
+        status = server.status()
+        assert [one["requests"] > 0 for one in status["workers"]] == [True, True]
+        assert status["counters"] == {"requests": answered, "reloads": {"succeeded": 5, "failed": 1}}
+        assert total(server, "prediction_latency_seconds_count") == answered
+        assert total(server, "model_reload_total", outcome="succeeded") == 5
+        assert total(server, "model_info", model_version="1.2.0", revision="4") == 1
+        assert [one["resident_bytes"] > 2**20 for one in status["workers"]] == [True, True]
+        assert await asyncio.to_thread(server.end) == 0
+
+
+async def test_nobody_answers_by_a_version_that_a_slower_worker_still_loads(
+    tmp_path: Path, mount: Path, row: Row, expected: Expected
+) -> None:
+    done = mount / "done"
+    in_one_worker(mount, "2.0.1", f"[__import__('time').sleep(3), __import__('pathlib').Path({str(done)!r}).touch()]")
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        await asyncio.to_thread(wait_until, server, is_ready)
+        right = {**expected, "2.0.1": expected["2.0.0"]}
+        async with server_process.under_load(server.url, row, right) as load:
+            say(mount, "2.0.1", 1)
+            loading = 0
+            while True:
+                seen = load.answers["2.0.1"]
+                if done.exists():
+                    break
+                assert seen == 0
+                loading += server.status()["state"] == "loading"
+                await asyncio.sleep(0.01)
+            assert loading > 0
+            await asyncio.to_thread(server.wait_for_live, "2.0.1", 1)
+            # What `/status` says is live, everybody answers by: nobody who asks from now on gets the one before.
+            before = load.answers["1.2.0"]
+            async with httpx.AsyncClient() as client:
+                asked = [await client.post(f"{server.url}/predict", json=row) for _ in range(50)]
+        assert {one.json()["model_version"] for one in asked} == {"2.0.1"}
+        assert load.answers["1.2.0"] - before <= 6, "only those on their way"
+        assert load.wrong == []
+
+
+async def test_killed_workers_fail_nobody_but_their_own_callers_and_come_back_on_what_is_live(
+    tmp_path: Path, mount: Path, row: Row, expected: Expected
+) -> None:
+    clients, kills = 6, 4
+    chance = random.Random(7)
+    killed: list[float] = []
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        await asyncio.to_thread(wait_until, server, is_ready)
+        async with server_process.under_load(server.url, row, expected, clients, goes_on=True) as load:
+            for revision in range(1, kills + 1):
+                say(mount, "2.0.0" if revision % 2 else "1.2.0", revision)
+                await asyncio.sleep(chance.uniform(0, 0.4))  # before, in and after the swap
+                killed.append(time.monotonic())
+                os.kill(chance.choice([pid for pid in pids(server.status()) if pid]), signal.SIGKILL)
+                status = await asyncio.to_thread(wait_until, server, lambda one: not one["ready"] or one["failure"])
+                status = await asyncio.to_thread(wait_until, server, is_ready)
+                live = status["live"]
+                assert [(one["version"], one["revision"]) for one in status["workers"]] == [
+                    (live["version"], live["revision"])
+                ] * 2
+                if live["revision"] != revision:  # the one that was killed was loading it
+                    assert status["failure"]["reason"] == "CrashedWhileLoading"
+        assert len(load.wrong) <= clients * kills
+        for asked, said in load.wrong:
+            assert "Disconnected" in said or "reset" in said, said
+            assert any(asked <= when + 0.5 for when in killed)
+            assert any(asked >= when - 2.0 for when in killed)
+        assert total(server, "worker_restarts_total", reason="SIGKILL") == kills
+        assert sum(load.answers.values()) > 100
+        assert await asyncio.to_thread(server.end) == 0
+
+
+def test_a_worker_that_hangs_is_started_anew_and_a_load_that_kills_is_not_tried_again(
+    tmp_path: Path, mount: Path, row: Row, expected: Expected
+) -> None:
+    (mount / "churn" / "3.0.0.pkl").write_bytes(pickle.dumps(Runs("__import__('os').abort()")))
+    state = tmp_path / "state"
+    state.mkdir()
+    with server_process.serving(
+        tmp_path / "log", environment=settings(mount, WORKER_TIMEOUT="10", STATE_DIR=str(state))
+    ) as server:
+        status = wait_until(server, is_ready)
+        hangs, works = pids(status)
+        silent = total(server, "worker_restarts_total", reason="Silent")
+        os.kill(hangs, signal.SIGSTOP)
+        server.wait_for(lambda: None if is_running(hangs) else True, STARTING)
+        assert is_running(works)
+        assert hangs not in pids(wait_until(server, is_ready))
+        assert total(server, "worker_restarts_total", reason="Silent") == silent + 1
+        say(mount, "3.0.0", 9)
+        status = wait_until(server, lambda status: status["failure"] is not None and status["ready"])
+        assert (status["failure"]["revision"], status["failure"]["reason"]) == (9, "CrashedWhileLoading")
+        assert (status["live"]["version"], status["state"]) == ("1.2.0", "failed")
+        assert json.loads((state / "loading.json").read_bytes()) == {"loading": None, "crashed": [9]}
+        restarts = total(server, "worker_restarts_total")
+        answer = httpx.post(f"{server.url}/predict", json=row, timeout=30).json()
+        assert (answer["prediction"], answer["model_version"]) == (expected["1.2.0"][0], "1.2.0")
+        assert total(server, "worker_restarts_total") == restarts
+
+
+def test_no_worker_outlives_its_parent_and_none_that_lost_the_live_bytes_answers(
+    tmp_path: Path, mount: Path, row: Row
+) -> None:
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        first, second = pids(wait_until(server, is_ready))
+        manifest = mount / "churn" / "1.2.0" / "modelroll.json"
+        manifest.write_bytes(manifest.read_bytes() + b"\n")
+        os.kill(first, signal.SIGKILL)
+        server.wait_for(lambda: server.get("/readyz").status_code == 503 or None)
+        server.wait_for(lambda: True if "DigestMismatch" in server.get("/readyz").text else None, STARTING)
+        with httpx.Client(timeout=30) as client:
+            said = {client.post(f"{server.url}/predict", json=row).json()["model_version"] for _ in range(20)}
+        assert said == {"1.2.0"}
+        os.kill(second, signal.SIGSTOP)
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 10
+        while is_running(second) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not is_running(second)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", server.port), timeout=1)
+
+
+async def test_a_server_of_several_leaves_without_failing_who_asks_before_the_delay_ends(
+    tmp_path: Path, mount: Path, row: Row, expected: Expected
+) -> None:
+    delay = 2.0
+    environment = settings(mount, DRAIN_DELAY=str(delay), SHUTDOWN_TIMEOUT="4", LOAD="lazy")
+    with (
+        server_process.serving(tmp_path / "log", environment=environment) as server,
+        contextlib.ExitStack() as connections,
+    ):
+        status = await asyncio.to_thread(wait_until, server, is_ready)
+        assert status["live"] is None
+        headers = {"x-request-timeout-ms": "120000"}
+        first = await asyncio.to_thread(httpx.post, f"{server.url}/predict", json=row, headers=headers, timeout=120)
+        assert first.json()["model_version"] == "1.2.0"
+        everybody = [server.process.pid, *pids(server.status())]
+        async with server_process.under_load(server.url, row, expected, clients=8) as load:
+            server.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            await asyncio.to_thread(server.wait_for_status, lambda status: status["state"] == "draining")
+            await asyncio.sleep(delay / 2)
+            for pid in everybody:  # from here on the kernel alone takes connections
+                os.kill(pid, signal.SIGSTOP)
+            body = json.dumps(row).encode()
+            request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+            waiting = [
+                connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+                for _ in range(200)
+            ]
+            for connection in waiting:
+                connection.sendall(request)
+            await asyncio.sleep(delay)
+            for pid in everybody:
+                os.kill(pid, signal.SIGCONT)
+
+            def answers() -> list[bytes]:
+                return [connection.recv(12) for connection in waiting]
+
+            assert await asyncio.to_thread(answers) == [b"HTTP/1.1 200"] * len(waiting)
+            connections.close()
+            assert await asyncio.to_thread(server.process.wait, 30) == 0
+        assert [text for asked, text in load.wrong if asked < began + delay] == []
+        assert sum(load.answers.values()) > 20
+
+
+@pytest.mark.parametrize("workers", ["0", "many", "-1", "1.5"])
+def test_a_number_of_workers_that_cannot_be_is_refused_in_a_sentence(workers: str) -> None:
+    command = [*server_process.COMMAND, ".", "--workers", workers]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"WORKERS is {workers!r}, and may be auto or a number from 1 to 256" in done.stderr
+
+
+def test_the_parent_imports_nothing_that_computes_models_or_speaks_to_callers() -> None:
+    heavy = {"sklearn", "scipy", "pandas", "onnxruntime", "fastapi", "grpc", "modelroll_server.inference"}
+    code = "import sys, modelroll_server.workers.parent; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert not heavy & set(done.stdout.split())
