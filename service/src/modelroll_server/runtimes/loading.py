@@ -4,6 +4,7 @@ from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.opening import OpenArtifact
 from modelroll_server.runtimes import bare, files, requirements, scikit
 from modelroll_server.runtimes.base import Loaded, Runtime
+from modelroll_server.tensors import Datatype
 
 UNNAMED = "model"
 UNVERSIONED = "0.0.0"
@@ -35,7 +36,9 @@ def load(opened: OpenArtifact, *, model: str | None = None, version: str | None 
     if isinstance(entry, manifests.OnnxRuntime):
         return Loaded(manifest, load_onnx(opened, manifest, entry), opened.digest, opened.path)
     runtime = load_sklearn(opened, manifest, entry)
-    runtime.take_blocks()
+    datatypes = {column.datatype for column in manifest.inputs}
+    if len(datatypes) == 1 and Datatype.BYTES not in datatypes:
+        runtime.take_blocks()
     return Loaded(manifest, runtime, opened.digest, opened.path)
 
 

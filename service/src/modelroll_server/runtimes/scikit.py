@@ -34,9 +34,9 @@ class SklearnRuntime:
         self._has_score = not self._has_probability and hasattr(estimator, "decision_function")
 
     def take_blocks(self) -> None:
-        """Call the estimator with arrays where rows come as one block, if that makes no difference to it."""
+        """Call the estimator with arrays in place of frames of one dtype, if that is all one to it."""
         if self._argument is _frame and estimators.forget_names(self.estimator):
-            self._argument = _block_or_frame
+            self._argument = _array
 
     def predict(self, table: Table) -> Outputs:
         """The answers to the rows of `table`. Raises whatever the estimator raises."""
@@ -71,10 +71,6 @@ def _frame(table: Table) -> Any:
         for name, column in zip(table.names, table.columns, strict=True)
     }
     return pd.DataFrame(series, copy=False)
-
-
-def _block_or_frame(table: Table) -> Any:
-    return table.block if table.is_block else _frame(table)
 
 
 def _frame_as_typed(table: Table) -> Any:
