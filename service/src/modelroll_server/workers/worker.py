@@ -4,8 +4,6 @@ Owns nothing that is decided: not what is live, not when it accepts, not when it
 """
 
 import asyncio
-import contextlib
-import ctypes
 import logging
 import math
 import os
@@ -47,7 +45,6 @@ from modelroll_server.workers.messages import (
 )
 
 REPORT_EVERY = 1.0  # seconds
-_PR_SET_PDEATHSIG = 1
 _OF_THE_PARENT = "modelroll_server.registry.record"  # its lines are written once, by the parent
 
 
@@ -168,7 +165,6 @@ class Worker:
 
 def main(index: int, port: int, channel: int) -> None:
     """Be one worker: number `index`, on the listening socket `port`, told and heard through the socket `channel`."""
-    _end_with_parent()
     # A terminal sends its signals to all processes; what follows from them is the parent's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -188,12 +184,6 @@ async def _run(settings: Settings, port: socket.socket, channel: socket.socket, 
     port.setblocking(False)
     reader, writer = await asyncio.open_unix_connection(sock=channel)
     await Worker(settings, port, Channel(reader, writer), threads).run()
-
-
-def _end_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, also while it is stopped or computes."""
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux the end of the channel must do
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _resident() -> int:
