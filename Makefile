@@ -12,6 +12,8 @@ export CLUSTER
 # The interpreter is the machine's own: nothing is downloaded that a registry of packages does not serve.
 export UV_PYTHON_DOWNLOADS ?= never
 export UV_LINK_MODE ?= copy
+# Compiled once here, not by each process where PYTHONDONTWRITEBYTECODE is set: importing scikit-learn takes a minute then.
+export UV_COMPILE_BYTECODE ?= 1
 
 TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/modelroll/tools
 UV := $(or $(shell command -v uv),$(TOOLS)/bin/uv)
