@@ -10,12 +10,15 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import both_runtimes
 import redis_process
 import server_process
 from redis_process import RedisProcess
 from server_process import ServerProcess
 
 Expected = dict[str, tuple[Any, list[float]]]
+CHURN = Path(__file__).parents[3] / "models" / "churn"
+VERSIONS = ("1.2.0", "2.0.0")
 PREFIX = "prediction_cache_"
 
 
@@ -23,6 +26,16 @@ PREFIX = "prediction_cache_"
 def redis(tmp_path: Path) -> Iterator[RedisProcess]:
     with redis_process.running(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    """Models that scikit-learn computes: a compiled one answers before Redis could, and it is soon not asked."""
+    root = tmp_path / "mount"
+    (root / "churn").mkdir(parents=True)
+    for version in VERSIONS:
+        both_runtimes.uncompiled(CHURN / version, root / "churn" / version)
+    return root
 
 
 def environment(mount: Path, **more: str) -> dict[str, str]:
