@@ -9,7 +9,7 @@ import joblib
 import pandas as pd
 import pytest
 
-CHURN = Path(__file__).parents[3] / "models" / "churn"
+CHURN = Path(__file__).parents[2] / "models" / "churn"
 VERSIONS = ("1.2.0", "2.0.0")
 
 
