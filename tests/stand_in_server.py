@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import httpx
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import stand_in
 from modelroll_server.cache.cache import Cache
+from modelroll_server.http import wire
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
@@ -59,16 +61,20 @@ async def serving(cache: Cache | None = None) -> AsyncIterator[Server]:
 
 
 @contextlib.asynccontextmanager
-async def listening(application: InferenceApp) -> AsyncIterator[int]:
-    """The application on a real port, which is given."""
+async def listening(
+    application: InferenceApp, connection: type[HttpToolsProtocol] = wire.Connection, keep_alive: int = 5
+) -> AsyncIterator[int]:
+    """The application on a real port, which is given; connections without a request are kept for so many seconds."""
     config = uvicorn.Config(
         application,
         port=0,
-        http="httptools",
+        http=connection,
         ws="none",
         lifespan="off",
         log_config=None,
         server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=keep_alive,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:

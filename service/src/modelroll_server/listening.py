@@ -15,6 +15,7 @@ import uvicorn
 
 from modelroll_server import errors
 from modelroll_server.http.asgi import Application
+from modelroll_server.http.wire import Connection
 
 KEEP_ALIVE = 75  # longer than the pools of usual clients and proxies: they close first, never under a request
 BACKLOG = 2048
@@ -97,7 +98,7 @@ def listener(application: Application, shutdown_timeout: float) -> Listener:
     """A server of one application, which gives requests that many seconds when it ends."""
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         interface="asgi3",

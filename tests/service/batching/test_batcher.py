@@ -1,10 +1,12 @@
 """Batches: who arrives together is computed together, each gets its own answers, and nobody harms another."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,6 +275,74 @@ async def test_two_versions_share_the_threads_and_neither_starves() -> None:
     held.may_end.set()
     assert [labels(answers) for answers in await asyncio.gather(first, *waiting)] == [[1], [2], [2], [2]]
     found.threads.close()
+
+
+async def test_a_free_thread_goes_to_whoever_still_has_something_to_compute() -> None:
+    found = desk()
+    held = Held()
+    first = found.batcher(held.wait).submit(rows(1), 1, soon())
+    await held.begun()
+    given_up = found.batcher().submit(rows(2), 1, soon())
+    last = found.batcher().submit(rows(3), 1, soon())
+    await asyncio.sleep(0)  # both wait for the thread
+    given_up.cancel()
+    held.may_end.set()
+    assert [labels(answers) for answers in await asyncio.gather(first, last)] == [[1], [3]]
+    found.threads.close()
+
+
+async def test_a_request_in_two_threads_is_late_while_one_of_them_computes() -> None:
+    found = desk(threads=2)
+    held = Held()
+
+    def slow_for_the_first(computed: Table) -> None:
+        if computed.columns[0][0] == 0:
+            held.wait(computed)
+
+    batcher = found.batcher(slow_for_the_first, Limits(rows=2))
+    sliced = batcher.submit(rows(0, 1, 2, 3), 4, soon(0.2))
+    await held.begun()
+    with pytest.raises(errors.DeadlineExceeded):
+        await asyncio.wait_for(sliced, 5)
+    held.may_end.set()
+    found.threads.close()
+
+
+class CountsTimers(asyncio.SelectorEventLoop):
+    """An event loop that knows the timers that were set and neither ran nor were cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def call_at(self, when: float, *arguments: Any, **named: Any) -> asyncio.TimerHandle:  # type: ignore[override] # any
+        handle = super().call_at(when, *arguments, **named)
+        self.timers.append(handle)
+        return handle
+
+    def pending(self) -> int:
+        return sum(not handle.cancelled() and handle.when() > self.time() for handle in self.timers)
+
+
+def test_however_the_deadlines_lie_one_timer_watches_them() -> None:
+    async def run(loop: CountsTimers) -> None:
+        found = desk()
+        held = Held()
+        batcher = found.batcher(held.wait)
+        computing = batcher.submit(rows(0), 1, soon())
+        await held.begun()
+        late = [batcher.submit(rows(tenure), 1, soon(0.01 * (30 - tenure % 30))) for tenure in range(1, 100)]
+        while not all(future.done() for future in late):
+            assert loop.pending() <= 2  # and the one of `sleep`
+            await asyncio.sleep(0.01)
+        held.may_end.set()
+        await computing
+        found.threads.close()
+        assert all(isinstance(future.exception(), errors.DeadlineExceeded) for future in late)
+
+    loop = CountsTimers()
+    with contextlib.closing(loop):
+        loop.run_until_complete(run(loop))
 
 
 @settings(max_examples=60, deadline=None)

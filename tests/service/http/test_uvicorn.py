@@ -1,22 +1,24 @@
-"""What uvicorn's connections see of the answers that are written to them directly: the same as of those by ASGI."""
+"""What clients see of answers that go past ASGI: the same as of those by ASGI, whichever way the requests come in."""
 
 import asyncio
 import contextlib
 import json
-import socket
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import stand_in
-from stand_in_server import Server
+from modelroll_server.http import wire
+from modelroll_server.tensors import Table
+from stand_in_server import THREADS, Server, listening
 
 BODY = json.dumps({**stand_in.ROW, "charges": 0.25}).encode()
 ANSWER = b'{"prediction":3,"probability":[0.75,0.25],"model_version":"1.0.0"}'
 
 
-def request(body: bytes = BODY, *headers: str, line: str = "POST /predict HTTP/1.1") -> bytes:
+def post(body: bytes = BODY, *headers: str, line: str = "POST /predict HTTP/1.1") -> bytes:
     head = [line, "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
 
@@ -38,27 +40,31 @@ class Connection:
         return await asyncio.wait_for(self.reader.read(1), 10) == b""
 
 
-@pytest.fixture
-async def connection(server: Server) -> AsyncIterator[Connection]:
-    """A connection to a real uvicorn with the stand-in model."""
-    config = uvicorn.Config(server.app, http="httptools", lifespan="off", log_config=None, server_header=False)
-    listener = uvicorn.Server(config)
-    # The test's process keeps its own signals.
-    listener.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    serving = asyncio.create_task(listener.serve([listening]))  # who connects before it has started waits a little
+@contextlib.asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Connection]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     yield Connection(reader, writer)
     writer.close()
-    listener.should_exit = True
-    await serving
+
+
+@pytest.fixture(params=[wire.Connection, HttpToolsProtocol], ids=["offered", "asgi"])
+async def port(server: Server, request: pytest.FixtureRequest) -> AsyncIterator[int]:
+    """The port of a real uvicorn with the stand-in model, which is offered requests, or asked by ASGI."""
+    async with listening(server.app, request.param) as found:
+        yield found
+
+
+@pytest.fixture
+async def connection(port: int) -> AsyncIterator[Connection]:
+    """A connection to it."""
+    async with connected(port) as found:
+        yield found
 
 
 async def test_an_answer_is_the_same_as_by_asgi_but_for_what_uvicorn_adds(
     server: Server, connection: Connection
 ) -> None:
-    connection.writer.write(request(BODY, "X-Request-Id: mine"))
+    connection.writer.write(post(BODY, "X-Request-Id: mine"))
     status, headers, body = await connection.answer()
     sent = await server.inference.post("/predict", content=BODY, headers={"x-request-id": "mine"})
     assert (status, body) == (sent.status_code, sent.content) == (200, ANSWER)
@@ -68,28 +74,28 @@ async def test_an_answer_is_the_same_as_by_asgi_but_for_what_uvicorn_adds(
 
 async def test_a_connection_takes_one_request_after_the_other(connection: Connection) -> None:
     for _ in range(3):
-        connection.writer.write(request())
+        connection.writer.write(post())
         assert (await connection.answer())[2] == ANSWER
 
 
 async def test_requests_sent_before_the_first_is_answered_are_answered_in_order(connection: Connection) -> None:
     bodies = [json.dumps({**stand_in.ROW, "tenure": tenure}).encode() for tenure in range(20)]
-    connection.writer.write(b"".join(request(body) for body in bodies))
+    connection.writer.write(b"".join(post(body) for body in bodies))
     assert [json.loads((await connection.answer())[2])["prediction"] for _ in bodies] == list(range(20))
 
 
 async def test_a_body_may_come_in_pieces(connection: Connection) -> None:
-    whole = request()
+    whole = post()
     for at in range(0, len(whole), 40):
         connection.writer.write(whole[at : at + 40])
         await asyncio.sleep(0.001)
     assert (await connection.answer())[2] == ANSWER
-    connection.writer.write(request())
+    connection.writer.write(post())
     assert (await connection.answer())[2] == ANSWER
 
 
 async def test_who_asks_whether_to_send_the_body_is_told_to(connection: Connection) -> None:
-    head, body = request(BODY, "Expect: 100-continue").split(b"\r\n\r\n")
+    head, body = post(BODY, "Expect: 100-continue").split(b"\r\n\r\n")
     connection.writer.write(head + b"\r\n\r\n")
     assert (await connection.answer())[0] == 100
     connection.writer.write(body)
@@ -98,7 +104,7 @@ async def test_who_asks_whether_to_send_the_body_is_told_to(connection: Connecti
 
 async def test_a_refusal_leaves_the_connection_open(connection: Connection) -> None:
     for body, status in ((b"{", 400), (BODY, 200), (b"", 400), (BODY, 200)):
-        connection.writer.write(request(body))
+        connection.writer.write(post(body))
         assert (await connection.answer())[0] == status
 
 
@@ -109,7 +115,7 @@ async def test_a_refusal_leaves_the_connection_open(connection: Connection) -> N
 async def test_who_wants_the_connection_to_end_sees_it_end(
     connection: Connection, line: str, headers: tuple[str, ...]
 ) -> None:
-    connection.writer.write(request(BODY, *headers, line=line))
+    connection.writer.write(post(BODY, *headers, line=line))
     _, found, body = await connection.answer()
     assert (found["connection"], body) == ("close", ANSWER)
     assert await connection.ends()
@@ -117,7 +123,7 @@ async def test_who_wants_the_connection_to_end_sees_it_end(
 
 async def test_while_draining_an_answer_ends_its_connection(server: Server, connection: Connection) -> None:
     server.lifecycle.draining = True
-    connection.writer.write(request())
+    connection.writer.write(post())
     _, headers, body = await connection.answer()
     assert (headers["connection"], body) == ("close", ANSWER)
     assert await connection.ends()
@@ -127,13 +133,82 @@ async def test_a_head_has_no_body(connection: Connection) -> None:
     connection.writer.write(b"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n")
     head = await asyncio.wait_for(connection.reader.readuntil(b"\r\n\r\n"), 10)
     assert b"content-length: " in head
-    connection.writer.write(request())
+    connection.writer.write(post())
     assert (await connection.answer())[2] == ANSWER
 
 
 async def test_who_leaves_before_the_answer_harms_nobody(server: Server, connection: Connection) -> None:
-    connection.writer.write(request())
+    connection.writer.write(post())
     connection.writer.close()
     await asyncio.sleep(0.05)
     assert (await server.inference.post("/predict", content=BODY)).content == ANSWER
     assert server.metrics.in_flight == 0
+
+
+async def test_a_thousand_bad_requests_in_one_piece_are_refused_one_after_the_other(connection: Connection) -> None:
+    connection.writer.write(b"".join(post(b"{") for _ in range(1000)) + post())
+    for _ in range(1000):
+        assert (await connection.answer())[0] == 400
+    assert (await connection.answer())[2] == ANSWER
+
+
+async def test_a_client_that_reads_late_gets_every_answer_in_order(connection: Connection) -> None:
+    rows = [{**stand_in.ROW, "tenure": tenure} for tenure in range(10_000)]
+    bodies = [json.dumps({"instances": rows[start:]}).encode() for start in range(0, 100, 10)]
+    for body in bodies:  # all answers together are more than the sockets hold
+        connection.writer.write(post(body, line="POST /batch_predict HTTP/1.1"))
+    await connection.writer.drain()
+    for start in range(0, 100, 10):
+        status, _, body = await connection.answer()
+        assert (status, json.loads(body)["predictions"]) == (200, list(range(start, 10_000)))
+
+
+class Held:
+    """A model that computes until it is let go, and remembers the rows it was given."""
+
+    def __init__(self, server: Server) -> None:
+        self.rows: list[int] = []
+        self.computing, self.may_end = threading.Event(), threading.Event()
+        server.swap("1.0.0", stand_in.Echo(self._compute), revision=2)
+
+    def _compute(self, table: Table) -> None:
+        self.rows += table.columns[0].tolist()
+        self.computing.set()
+        assert self.may_end.wait(10)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self.computing.wait, 10)
+
+
+def row(tenure: int) -> bytes:
+    return json.dumps({**stand_in.ROW, "tenure": tenure}).encode()
+
+
+async def test_the_rows_of_who_has_left_are_not_computed(server: Server) -> None:
+    held = Held(server)
+    async with listening(server.app) as port, contextlib.AsyncExitStack() as stack:
+        *busy, other, last = [await stack.enter_async_context(connected(port)) for _ in range(THREADS + 2)]
+        for tenure, connection in enumerate((*busy, other, last)):
+            connection.writer.write(post(row(tenure)))
+            while server.metrics.in_flight <= tenure:  # noqa: ASYNC110 - nothing tells when a request has come in
+                await asyncio.sleep(0.001)
+        other.writer.close()
+        while server.metrics.in_flight > THREADS + 1:  # noqa: ASYNC110 - nor when its client has left
+            await asyncio.sleep(0.001)
+        held.may_end.set()
+        assert [(await connection.answer())[0] for connection in (*busy, last)] == [200] * (THREADS + 1)
+    assert held.rows == [*range(THREADS), THREADS + 1]
+
+
+async def test_a_connection_is_not_idle_while_the_second_of_two_requests_in_one_piece_is_computed(
+    server: Server,
+) -> None:
+    held = Held(server)
+    async with listening(server.app, keep_alive=0) as port, connected(port) as connection:
+        connection.writer.write(post(b"{") + post())
+        await held.begun()
+        assert (await connection.answer())[0] == 400
+        for _ in range(10):  # turns of the loop, in which an idle connection would be closed
+            await asyncio.sleep(0.001)
+        held.may_end.set()
+        assert (await connection.answer())[0] == 200

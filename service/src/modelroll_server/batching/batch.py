@@ -26,10 +26,11 @@ class Request:
         deadline: On the clock of `time.monotonic`.
         future: What the caller awaits; a caller that gave up has cancelled it.
         taken: Rows that are in a batch already.
+        running: Batches in threads that have rows of it.
         began: When it began to wait, on the same clock.
     """
 
-    __slots__ = ("_parts", "began", "count", "deadline", "future", "rows", "taken")
+    __slots__ = ("_parts", "began", "count", "deadline", "future", "rows", "running", "taken")
 
     def __init__(self, rows: Rows, count: int, deadline: float, future: asyncio.Future[Answers], began: float) -> None:
         self.rows = rows
@@ -37,6 +38,7 @@ class Request:
         self.deadline = deadline
         self.future = future
         self.taken = 0
+        self.running = 0
         self.began = began
         self._parts: dict[int, Outputs] | None = None
 

@@ -66,7 +66,9 @@ class Batcher:
         self._size = limits.rows
         self._flush_at: asyncio.Handle | None = None
         self._in_threads: set[Request] = set()
+        self._loop = asyncio.get_running_loop()  # kept: to be asked for it costs a system call
         self._expires = math.inf  # when the earliest deadline is looked at
+        self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, rows: Rows, count: int, deadline: float) -> asyncio.Future[Answers]:
         """Queue rows, at least one; the future gets their answers, or an error.
@@ -82,14 +84,13 @@ class Batcher:
             self._sweep(now)
             if self._admission.is_full(count):
                 raise self._admission.refuse()
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         request = Request(rows, count, deadline, loop.create_future(), now)
         self._queue.append(request)
         self._rows += count
         self._admission.rows += count
         if deadline < self._expires:
-            self._expires = deadline
-            loop.call_later(deadline - now, self._expire)
+            self._watch(deadline, now)
         if self._flush_at is None:
             delay = self._limits.delay
             self._flush_at = loop.call_later(delay, self._flush) if delay else loop.call_soon(self._flush)
@@ -117,9 +118,11 @@ class Batcher:
                 self._finish(parts, self._computation.run(parts))
                 if self._queue and self._flush_at is None:
                     # What arrives is read between two batches.
-                    self._flush_at = asyncio.get_running_loop().call_soon(self._flush)
+                    self._flush_at = self._loop.call_soon(self._flush)
                 return
-            self._in_threads.update(request for request, _, _ in parts)
+            for request, _, _ in parts:
+                request.running += 1
+                self._in_threads.add(request)
             self._threads.submit(
                 functools.partial(self._computation.run, parts), functools.partial(self._finish_thread, parts)
             )
@@ -156,7 +159,10 @@ class Batcher:
         self._admission.rows -= rows
 
     def _finish_thread(self, parts: list[Part], computed: Computed) -> None:
-        self._in_threads.difference_update([request for request, _, _ in parts])
+        for request, _, _ in parts:
+            request.running -= 1
+            if not request.running:
+                self._in_threads.remove(request)
         self._finish(parts, computed)
 
     def _finish(self, parts: list[Part], computed: Computed) -> None:
@@ -184,14 +190,21 @@ class Batcher:
                 kept.append(request)
         self._queue = kept
 
+    def _watch(self, deadline: float, now: float) -> None:
+        """Look at deadlines at this one and not at the one that was the earliest before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._expires = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - now), self._expire)
+
     def _expire(self) -> None:
         """Tell callers whose deadline passed while their rows waited, or were computed in a thread."""
+        self._timer, self._expires = None, math.inf
         now = time.monotonic()
         self._sweep(now)
         for request in self._in_threads:
             if request.deadline <= now:
                 request.fail(errors.DeadlineExceeded(TOO_LATE))
         waiting = [request.deadline for request in (*self._queue, *self._in_threads) if not request.future.done()]
-        self._expires = min(waiting, default=math.inf)
         if waiting:
-            asyncio.get_running_loop().call_later(max(0.0, self._expires - now), self._expire)
+            self._watch(min(waiting), now)

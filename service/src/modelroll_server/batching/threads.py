@@ -51,5 +51,5 @@ class Threads:
     def _finish(self, done: Callable[[T], None], result: T) -> None:
         self._free += 1
         done(result)
-        if self._free > 0 and self._waiting:
+        while self._free > 0 and self._waiting:  # who is told may have nothing left to compute
             self._waiting.popleft().thread_is_free()

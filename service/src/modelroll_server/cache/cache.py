@@ -84,6 +84,7 @@ class VersionCache:
         self._keys = keys
         self._computes = computes
         self._observe_lookup = observe_lookup
+        self._loop = asyncio.get_running_loop()  # kept: to be asked for it costs a system call
 
     def predict(self, rows: Sequence[Row] | Table, count: int, deadline: float) -> asyncio.Future[Answers]:
         """Answer at least one row; the future gets the answers in order, or an error, and never one of the cache's.
@@ -101,7 +102,7 @@ class VersionCache:
             cache.counts.bypassed += count
             return self._computes.submit(rows, count, deadline)
         listed = rows_of(rows) if isinstance(rows, Table) else rows
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if count == 1:
             key = self._keys.of(listed[0])
             if (answers := cache.memory.get(key)) is not None:

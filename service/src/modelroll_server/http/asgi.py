@@ -6,7 +6,7 @@ Owns nothing but these types and how a response is sent.
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -22,6 +22,24 @@ BLOCKED_SECONDS = 30.0  # that a client may leave a part unread before it is cut
 JSON: Header = (b"content-type", b"application/json")
 
 
+class Fixed:
+    """Headers that many answers share.
+
+    Attributes:
+        headers: They.
+        lines: The same as they are written.
+    """
+
+    __slots__ = ("headers", "lines")
+
+    def __init__(self, headers: Iterable[Header]) -> None:
+        self.headers = tuple(headers)
+        self.lines = b"".join(b"%b: %b\r\n" % header for header in self.headers)
+
+
+NONE = Fixed(())
+
+
 @dataclasses.dataclass(slots=True)
 class Response:
     """An answer: status, headers (with the content type), and the whole body, or parts that follow one another."""
@@ -30,6 +48,7 @@ class Response:
     body: bytes
     headers: list[Header]
     parts: AsyncGenerator[bytes, None] | None = None
+    fixed: Fixed = NONE  # further headers
 
 
 @dataclasses.dataclass(slots=True)
@@ -51,7 +70,7 @@ class Lifecycle:
 
 async def send(response: Response, scope: Scope, sender: Send, lifecycle: Lifecycle) -> None:
     """Send an answer; while draining it ends the connection, so that the client takes its next request elsewhere."""
-    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+    headers = [*response.headers, *response.fixed.headers, (b"content-length", b"%d" % len(response.body))]
     if lifecycle.draining:
         headers.append((b"connection", b"close"))
     await sender({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -61,7 +80,9 @@ async def send(response: Response, scope: Scope, sender: Send, lifecycle: Lifecy
 
 async def stream(response: Response, parts: AsyncGenerator[bytes, None], sender: Send, lifecycle: Lifecycle) -> bool:
     """Send an answer part by part; false if its reader did not take one, and is to be cut off."""
-    headers = [*response.headers, (b"connection", b"close")] if lifecycle.draining else response.headers
+    headers = [*response.headers, *response.fixed.headers]
+    if lifecycle.draining:
+        headers.append((b"connection", b"close"))
     await sender({"type": "http.response.start", "status": response.status, "headers": headers})
     async with contextlib.aclosing(parts) as found:
         async for part in found:

@@ -51,8 +51,8 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
         errors.InvalidRequest: not the gzip it says it is; or it did not arrive in time.
         Disconnected: the client went away.
     """
-    if (whole := wire.read(receive)) is not None:
-        return _checked(heads, whole, limit)
+    if (cycle := wire.cycle(receive)) is not None and wire.is_whole(cycle):
+        return checked(heads, wire.take(cycle), limit)
     try:
         async with asyncio.timeout(READ_SECONDS):
             data, more = _piece(await receive())
@@ -60,10 +60,11 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
             data = await _rest(data, receive, memory, limit)
     except TimeoutError as error:
         raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
-    return _checked(heads, data, limit)
+    return checked(heads, data, limit)
 
 
-def _checked(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
+def checked(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
+    """A whole body as it was sent: of a type and size that is read here, inflated; errors as of `read`."""
     if len(data) > limit:
         raise _too_large(limit)
     content_type = heads.get(b"content-type")

@@ -4,13 +4,9 @@ import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from modelroll_server.http.asgi import Heads, Receive, Response, Scope
 from modelroll_server.registry.version import Version
-
-if TYPE_CHECKING:
-    from modelroll_server.telemetry.metrics import OfVersion
 
 TIMED = 16  # of so many requests one has its phases timed
 
@@ -29,10 +25,9 @@ class Exchange:
         request_id: Its own, or one made here.
         version: What answers it: the live version, until one is pinned.
         is_prediction: Whether it is counted as one.
-        counted: Where.
     """
 
-    __slots__ = ("began", "counted", "heads", "is_prediction", "number", "receive", "request_id", "scope", "version")
+    __slots__ = ("began", "heads", "is_prediction", "number", "receive", "request_id", "scope", "version")
 
     def __init__(self, scope: Scope, receive: Receive, version: Version | None) -> None:
         self.began = time.monotonic()
@@ -44,7 +39,6 @@ class Exchange:
         given = self.heads.get(b"x-request-id")
         self.request_id = given if given is not None and _is_id(given) else b"%b-%x" % (_PROCESS, number)
         self.is_prediction = False
-        self.counted: OfVersion | None = None
 
 
 Endpoint = Callable[[Exchange], Awaitable[Response]]

@@ -1,56 +1,126 @@
-"""A whole body taken from uvicorn, and a whole answer handed to it, in one piece each.
+"""A whole request taken from uvicorn, and a whole answer handed to it, in one piece each.
 
-ASGI passes them as messages, through coroutines, and checks each header: a fifth of what a small request costs. Here
-the bytes are taken as they lie, and written at once, and uvicorn's own record of the exchange is brought to where the
-messages would have left it. Owns what of uvicorn's insides that takes; the version of uvicorn is bounded for it.
+ASGI passes them as messages, through a task and its coroutines, and checks each header: a third of what a small
+request costs. Here the bytes are taken as they lie, and written at once, and uvicorn's own record of the exchange is
+brought to where the messages would have left it. Owns what of uvicorn's insides that takes; the version of uvicorn is
+bounded for it.
 """
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+import asyncio
+from collections.abc import Callable
+from typing import Any
 
-from modelroll_server.http.asgi import Receive, Response, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from modelroll_server.http.asgi import Fixed, Receive, Response, Send
+
+Cycle = RequestResponseCycle
+"""What uvicorn knows of one request and its answer."""
+
+Offer = Callable[[Cycle], asyncio.Future[Any] | None]
+"""Takes a request whose body is there, and returns what it waits for; None if it is to be asked by ASGI."""
 
 
-def read(receiver: Receive) -> bytes | None:
-    """The request's body, if it has arrived whole; None when it has to be received as ASGI messages.
+class Connection(HttpToolsProtocol):
+    """Uvicorn's connection, but that the application is offered a request which is there whole before it gets a task.
 
-    Args:
-        receiver: What ASGI calls `receive`.
+    The application's `offer` is an `Offer`. One that has none is asked by ASGI alone; so is a request whose body comes
+    later than its head, and one that was sent before the last was answered.
     """
-    cycle = getattr(receiver, "__self__", None)
-    if (
-        type(cycle) is not RequestResponseCycle
-        or cycle.more_body
-        or cycle.waiting_for_100_continue
-        or cycle.disconnected
-        or not cycle.message_event.is_set()
-    ):
-        return None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._offer: Offer | None = getattr(self.config.loaded_app, "offer", None)
+        self._is_reading = False
+        self._held: Cycle | None = None  # its head is there, and its body may follow at once
+        self._waits: asyncio.Future[Any] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self._is_reading = True
+        super().data_received(data)
+        self._is_reading = False
+        if (cycle := self._held) is not None:
+            self._held = None
+            super()._start_asgi_task(cycle, self.app)
+
+    def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:
+        # Not from `on_response_complete`: a thousand requests in one piece would be answered in as many nested calls.
+        if self._offer is not None and self._is_reading and not cycle.waiting_for_100_continue and app is self.app:
+            self._held = cycle
+            self._unset_keepalive_if_required()  # of the request before it in the same piece
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_message_complete(self) -> None:
+        """Begin to answer."""
+        super().on_message_complete()
+        cycle = self._held
+        if cycle is not None and self._offer is not None:
+            self._held = None
+            waits = self._offer(cycle)
+            if waits is None:
+                super()._start_asgi_task(cycle, self.app)
+            elif not cycle.response_complete:
+                self._waits = waits
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request."""
+        self._waits = None
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give up what nobody waits for any more."""
+        if self._waits is not None:
+            self._waits.cancel()
+            self._waits = None
+        super().connection_lost(exc)
+
+
+class _Usual:
+    """The headers of uvicorn's own, as they were written last: it makes the list anew each second."""
+
+    headers: object = None
+    lines = b""
+
+
+_usual = _Usual()
+
+
+def cycle(bound: Receive | Send) -> Cycle | None:
+    """Uvicorn's record of the exchange that ASGI's `receive` or `send` belongs to; None if it is not uvicorn's."""
+    found = getattr(bound, "__self__", None)
+    return found if type(found) is Cycle else None
+
+
+def is_whole(cycle: Cycle) -> bool:
+    """Whether the request's body is there, to be taken."""
+    return not (
+        cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected or not cycle.message_event.is_set()
+    )
+
+
+def take(cycle: Cycle) -> bytes:
+    """The request's body."""
     data = bytes(cycle.body)
     cycle.body = bytearray()
     cycle.message_event.clear()
     return data
 
 
-def write(response: Response, sender: Send, *, close: bool) -> bool:
+def write(response: Response, cycle: Cycle, close: bool) -> bool:
     """Write an answer, or return False when it has to be sent as ASGI messages.
 
     Args:
         response: Its headers are ours, or checked: they are written as they are.
-        sender: What ASGI calls `send`.
+        cycle: The exchange that it ends.
         close: Whether the connection ends with this answer.
     """
-    cycle = getattr(sender, "__self__", None)
-    if (
-        type(cycle) is not RequestResponseCycle
-        or cycle.response_started
-        or cycle.disconnected
-        or cycle.flow.write_paused
-        or cycle.scope["method"] == "HEAD"
-    ):
+    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
         return False
-    parts = [STATUS_LINE[response.status]]
-    for name, value in cycle.default_headers:
-        parts += (name, b": ", value, b"\r\n")
+    if cycle.default_headers is not _usual.headers:
+        _usual.headers, _usual.lines = cycle.default_headers, Fixed(cycle.default_headers).lines
+    parts = [STATUS_LINE[response.status], _usual.lines, response.fixed.lines]
     for name, value in response.headers:
         parts += (name, b": ", value, b"\r\n")
     if close:
@@ -70,7 +140,7 @@ def write(response: Response, sender: Send, *, close: bool) -> bool:
 
 def cut(sender: Send) -> None:
     """End a connection at once, with what is not sent yet: its client does not read."""
-    cycle = getattr(sender, "__self__", None)
-    if type(cycle) is RequestResponseCycle:
-        cycle.transport.abort()
-        cycle.disconnected = True  # as the transport will say in a moment
+    found = cycle(sender)
+    if found is not None:
+        found.transport.abort()
+        found.disconnected = True  # as the transport will say in a moment

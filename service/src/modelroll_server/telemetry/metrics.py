@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from modelroll_server.telemetry.tally import Tallies
+from modelroll_server.telemetry.tally import Count, Counts, Tallies
 
 LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PHASE_BUCKETS = (0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, *LATENCY_BUCKETS)
@@ -30,9 +30,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, which nobody reads
         registry = self._registry = CollectorRegistry()
         model = ("model", "model_version")
-        self.predictions = Counter(
-            "prediction", "Requests for predictions by outcome", (*model, "status"), registry=registry
-        )
+        self.predictions = Counts("prediction", "Requests for predictions by outcome", (*model, "status"))
         self.latency = Tallies(
             "prediction_latency_seconds", "Time from the request's head to its answer", model, LATENCY_BUCKETS
         )
@@ -43,8 +41,8 @@ class Metrics:
             PHASE_BUCKETS,
         )
         self.batch_rows = Tallies("prediction_batch_rows", "Rows that were computed together", model, BATCH_BUCKETS)
-        for tallies in (self.latency, self.phases, self.batch_rows):
-            registry.register(tallies)
+        for collector in (self.predictions, self.latency, self.phases, self.batch_rows):
+            registry.register(collector)
         self.load_time = Histogram(
             "model_load_time_seconds",
             "Time to open, load and check a version that went live",
@@ -109,11 +107,11 @@ class OfVersion:
         self.latency = metrics.latency.labels(model, number)
         self._predictions = metrics.predictions
         self._labels = (model, number)
-        self._by_status: dict[int, Counter] = {}
+        self._by_status: dict[int, Count] = {}
 
     def count(self, status: int) -> None:
         """Count one request by its outcome."""
         found = self._by_status.get(status)
         if found is None:
             found = self._by_status[status] = self._predictions.labels(*self._labels, str(status))
-        found.inc()
+        found.value += 1

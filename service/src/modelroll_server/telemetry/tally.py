@@ -1,14 +1,50 @@
-"""Histograms that cost a hot path next to nothing: plain lists, read when Prometheus asks.
+"""Counters and histograms that cost a hot path next to nothing: plain numbers, read when Prometheus asks.
 
-`prometheus_client` takes a lock and walks the buckets for each observation. Here one thread, the event loop's,
-observes and reads.
+`prometheus_client` takes a lock for each, and walks the buckets of a histogram. Here one thread, the event loop's,
+counts, observes and reads.
 """
 
 import bisect
 from collections.abc import Iterator, Sequence
 
-from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
+
+
+class Count:
+    """One counter's series.
+
+    Attributes:
+        value: How often.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Counts:
+    """The series of one counter, by the values of its labels; a collector of `prometheus_client`."""
+
+    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
+        self._name, self._documentation = name, documentation
+        self._labels = tuple(labels)
+        self._series: dict[tuple[str, ...], Count] = {}
+
+    def labels(self, *values: str) -> Count:
+        """The series of these labels; it may be kept."""
+        found = self._series.get(values)
+        if found is None:
+            found = self._series[values] = Count()
+        return found
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What is exposed."""
+        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        for values, count in self._series.items():
+            family.add_metric(values, count.value)
+        yield family
 
 
 class Tally:
