@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -306,6 +308,15 @@ async def test_a_request_in_two_threads_is_late_while_one_of_them_computes() -> 
         await asyncio.wait_for(sliced, 5)
     held.may_end.set()
     found.threads.close()
+
+
+async def test_a_batcher_that_nobody_asks_any_more_is_gone_before_its_last_deadline(alone: Desk) -> None:
+    batcher = alone.batcher()
+    await learnt(batcher)
+    left = weakref.ref(batcher)
+    del batcher
+    gc.collect()
+    assert left() is None
 
 
 class CountsTimers(asyncio.SelectorEventLoop):

@@ -9,7 +9,9 @@ import collections
 import functools
 import math
 import time
+import weakref
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelroll_server import errors
 from modelroll_server.batching.admission import Admission
@@ -19,6 +21,9 @@ from modelroll_server.batching.threads import Threads
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.telemetry.tally import Tally
 from modelroll_server.tensors import Answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INLINE_SECONDS = 0.001  # what is dearer goes to a thread
 BATCH_SECONDS = 0.005  # batches grow as long as they take less: who comes next waits no longer than that
@@ -195,7 +200,8 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
         self._expires = deadline
-        self._timer = self._loop.call_later(max(0.0, deadline - now), self._expire)
+        # Weakly: a version that is gone would stay in memory until the last deadline that it was asked by.
+        self._timer = self._loop.call_later(max(0.0, deadline - now), _call, weakref.WeakMethod(self._expire))
 
     def _expire(self) -> None:
         """Tell callers whose deadline passed while their rows waited, or were computed in a thread."""
@@ -208,3 +214,8 @@ class Batcher:
         waiting = [request.deadline for request in (*self._queue, *self._in_threads) if not request.future.done()]
         if waiting:
             self._watch(min(waiting), now)
+
+
+def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:
+    if (found := method()) is not None:
+        found()
