@@ -16,6 +16,7 @@ from modelroll_server.packing import equality
 from modelroll_server.runtimes import gates, scikit
 from modelroll_server.runtimes.onnx import OnnxRuntime
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Table
 
 FILE = "model.onnx"
@@ -81,7 +82,7 @@ def attempt(estimator: Any, manifest: manifests.Manifest, samples: Table, *, sec
         return NotCompiled(found.reason, found.counts, found.rows)
     compiled = Compiled(data, found, seconds)
     try:
-        gates.check_golden(manifest, Schema(manifest.inputs), runtime)
+        gates.check_golden(manifest, JsonDecoder(Schema(manifest.inputs)), runtime)
     except LoadError as error:
         return NotCompiled(f"{error.message}: expected {error.expected}, found {error.found}")
     return compiled

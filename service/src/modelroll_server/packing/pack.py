@@ -24,6 +24,7 @@ from modelroll_server.packing import golden, inputs, modules, refusals, samples,
 from modelroll_server.packing.compiled import Compiled, NotCompiled
 from modelroll_server.runtimes import estimators, files, gates, requirements, scikit
 from modelroll_server.schema import Input, Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Outputs, Table
 
 if TYPE_CHECKING:
@@ -309,7 +310,7 @@ def _checked(manifest: manifests.Manifest, runtime: scikit.SklearnRuntime) -> ma
     """The manifest as a server will read it, its gates passed once."""
     try:
         read = manifests.decode(manifests.encode(manifest))
-        gates.check_golden(read, Schema(read.inputs), runtime)
+        gates.check_golden(read, JsonDecoder(Schema(read.inputs)), runtime)
     except LoadError as error:
         raise PackFailed(error.message) from error
     return read

@@ -13,6 +13,7 @@ from modelroll_server.runtimes import gates, loading
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.runtimes.onnx import OnnxRuntime
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,17 @@ def _steps(path: Path, digest: str | None, check_seconds: float) -> Iterator[Che
         entry = loaded.manifest.sklearn
         trained = loading.load_sklearn(opened, loaded.manifest, entry).estimator if entry and opened.manifest else None
     manifest = loaded.manifest
-    schema = Schema(manifest.inputs)
+    decoder = JsonDecoder(Schema(manifest.inputs))
     yield Check(
         "model", None, f"{manifest.model} {manifest.version}, a {manifest.task} of {len(manifest.inputs)} inputs"
     )
-    gates.warm_up(manifest, schema, loaded.runtime)
+    gates.warm_up(manifest, decoder, loaded.runtime)
     yield Check("warm-up", None, f"answers 1 and {gates.WARM_UP_ROWS} rows")
-    gates.check_golden(manifest, schema, loaded.runtime)
+    gates.check_golden(manifest, decoder, loaded.runtime)
     rows = len(manifest.golden.rows) if manifest.golden else 0
     yield Check("golden rows", None, f"{rows} reproduced" if rows else "none to reproduce")
     if isinstance(loaded.runtime, OnnxRuntime) and trained is not None:
-        yield _equality(loaded, loaded.runtime, trained, schema, check_seconds)
+        yield _equality(loaded, loaded.runtime, trained, decoder.schema, check_seconds)
 
 
 def _equality(loaded: Loaded, runtime: OnnxRuntime, trained: object, schema: Schema, seconds: float) -> Check:
