@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 MAX_BATCH_SIZE = 1_024
 MOST_WORKERS = 256
-SHORTEST_WORKER_TIMEOUT = 5.0
+SHORTEST_WORKER_TIMEOUT = 5.0  # a worker reports once a second, and may be late
 
 
 class SettingsError(ValueError):
@@ -66,8 +66,7 @@ class Settings:
     workers: int | Literal["auto"] = 1
     """Processes that answer; `auto`: one for each CPU that may be used."""
     worker_timeout: float = 60.0
-    """Seconds that a worker may be silent, busy with one thing, before it is taken for hung and started anew: 5 at least,
-    as a worker that has nothing to do reports once a second."""
+    """Seconds that a worker may be silent, before it is taken for hung and started anew; 5 at least."""
     repository_token: str | None = None
     """Who shows it may have MODEL_PATH read again, by the model repository extension; None: nobody."""
     drain_delay: float = 0.0
