@@ -12,14 +12,18 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import response_schema_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 import stand_in
 import stand_in_server
 from modelroll_server.http import stream
 from modelroll_server.tensors import Outputs, Table
 
-CHECKS: list[Any] = [response_schema_conformance]
+CHECKS: list[Any] = [status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 60  # of each operation and kind
 
 
