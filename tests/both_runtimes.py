@@ -26,7 +26,7 @@ class Both:
 
 
 def both(estimator: Any, frame: pd.DataFrame) -> Both:
-    """Raises NotCompiled where it cannot be compiled."""
+    """Raises CannotCompile where it cannot be compiled."""
     call, selected = inputs.select(estimator, frame)
     described = inputs.describe(selected)
     model = compiling.compile_model(estimator, described)

@@ -8,7 +8,7 @@ import pytest
 from sklearn import cluster, neighbors, semi_supervised
 
 from both_runtimes import assert_equal, both, shuffled
-from modelroll_server.packing.converters.registry import NotCompiled
+from modelroll_server.packing.converters.registry import CannotCompile
 
 MODELS = [
     neighbors.NearestCentroid(),
@@ -44,5 +44,5 @@ def test_it_answers_as_scikit_learn_does(estimator: Any) -> None:
 )
 def test_what_is_not_compiled_says_so(estimator: Any) -> None:
     rows, target = rows_and_target()
-    with pytest.raises(NotCompiled):
+    with pytest.raises(CannotCompile):
         both(estimator.fit(rows, target), rows)

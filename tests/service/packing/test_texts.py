@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from both_runtimes import Both, assert_equal, both
-from modelroll_server.packing.converters.registry import NotCompiled
+from modelroll_server.packing.converters.registry import CannotCompile
 from modelroll_server.tensors import Table
 
 SAID = [
@@ -93,5 +93,5 @@ def test_naive_bayes_of_words_is_compiled() -> None:
 )
 def test_what_the_words_cannot_be_compiled_of_is_said(vectorizer: Any, reason: str) -> None:
     model = make_pipeline(vectorizer, LogisticRegression()).fit(SAID, LIKED)
-    with pytest.raises(NotCompiled, match=reason):
+    with pytest.raises(CannotCompile, match=reason):
         both(model, pd.DataFrame({"t": SAID}))

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelroll_server.artifact.opening import OpenArtifact, open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.errors import LoadError
-from modelroll_server.packing import compiled, equality
+from modelroll_server.packing import equality, proving
 from modelroll_server.runtimes import gates, loading
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.runtimes.onnx import OnnxRuntime
@@ -76,7 +76,7 @@ def _equality(loaded: Loaded, runtime: OnnxRuntime, trained: object, schema: Sch
     """The comparison of `pack`, with the golden rows for samples: the others are not in the artifact."""
     golden = loaded.manifest.golden
     samples = schema.decode_rows(golden.rows if golden else [])
-    found = compiled.check(trained, loaded.manifest, runtime, samples, seconds=seconds)
+    found = proving.check(trained, loaded.manifest, runtime, samples, seconds=seconds)
     if isinstance(found, equality.Differs):
         return Check("compiled", "CompiledDiffers", found.reason)
     return Check("compiled", None, f"answers {sum(found.rows.values()):,} rows as scikit-learn does")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor, transformer
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor, transformer
 from modelroll_server.packing.converters.trees import outlier
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.tensors import Array
@@ -35,13 +35,13 @@ def powered(graph: Graph, values: Value, estimator: Any, fitted: Array) -> Value
     if metric == "euclidean" or (metric == "minkowski" and power == 2):
         return squared(graph, values, fitted)
     if fitted.size > _MAX_DIFFERENCES:
-        raise NotCompiled(f"it measures {metric} distances to {len(fitted):,} rows")
+        raise CannotCompile(f"it measures {metric} distances to {len(fitted):,} rows")
     difference = graph.op("Abs", values.reshape(-1, 1, fitted.shape[1]) - fitted)
     if metric in {"manhattan", "cityblock", "l1"} or (metric == "minkowski" and power == 1):
         return graph.sum(difference, axis=2, keep=False)
     if metric == "chebyshev":
         return graph.reduce("Max", difference, axis=2, keep=False)
-    raise NotCompiled(f"it measures {metric} distances")
+    raise CannotCompile(f"it measures {metric} distances")
 
 
 @predictor("KNeighborsRegressor")
@@ -61,7 +61,7 @@ def neighbours_regressor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def neighbours_classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The votes of the nearest."""
     if estimator.outputs_2d_:
-        raise NotCompiled("many labels at once")
+        raise CannotCompile("many labels at once")
     indexes, weights = _nearest(graph, estimator, frame)
     votes = _votes(graph, estimator._y, len(estimator.classes_), indexes, weights)  # noqa: SLF001 - nowhere else
     return Answers(graph.argmax(votes), votes / graph.sum(votes))
@@ -98,7 +98,7 @@ def nearest_centre(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The nearest centre."""
     centres = np.asarray(estimator.cluster_centers_, np.float64)
     if not len(centres):
-        raise NotCompiled("it found no cluster")
+        raise CannotCompile("it found no cluster")
     return Answers(graph.argmin(by_products(graph, frame.numbers(), centres)))
 
 
@@ -129,7 +129,7 @@ def _nearest(graph: Graph, estimator: Any, frame: Frame) -> tuple[Value, Value |
     if estimator.weights == "uniform" or estimator.weights is None:
         return indexes, None
     if estimator.weights != "distance":
-        raise NotCompiled("its weights are a function")
+        raise CannotCompile("its weights are a function")
     metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
     euclidean = metric == "euclidean" or (metric == "minkowski" and power == 2)
     far = graph.op("Sqrt", nearest) if euclidean else nearest
@@ -145,7 +145,7 @@ def _fitted(estimator: Any) -> Array:
         fitted = fitted.toarray()
     values = np.asarray(fitted, np.float64)
     if len(values) > _MAX_KEPT:
-        raise NotCompiled(f"it keeps {len(values):,} rows, and looks at each of them when it is compiled")
+        raise CannotCompile(f"it keeps {len(values):,} rows, and looks at each of them when it is compiled")
     return values
 
 
@@ -157,7 +157,7 @@ def _votes(graph: Graph, labels: Any, count: int, indexes: Value, weights: Value
 
 def _within(graph: Graph, estimator: Any, frame: Frame) -> Value:
     if estimator.weights not in {"uniform", None}:
-        raise NotCompiled("it weighs by distance")
+        raise CannotCompile("it weighs by distance")
     metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
     euclidean = metric == "euclidean" or (metric == "minkowski" and power == 2)
     distance = powered(graph, frame.numbers(), estimator, _fitted(estimator))

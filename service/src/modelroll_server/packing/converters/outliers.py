@@ -6,7 +6,7 @@ import numpy as np
 
 from modelroll_server.packing.converters.distances import powered
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.converters.trees import outlier
 from modelroll_server.packing.graph import Graph
 
@@ -18,7 +18,7 @@ def local_outlier_factor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The mean density of the neighbours over the row's own: Breunig and others, LOF, 2000."""
     kept = estimator._fit_X  # noqa: SLF001 - nowhere else
     if hasattr(kept, "toarray") or len(kept) > _MAX_KEPT:
-        raise NotCompiled(f"it keeps {kept.shape[0]:,} rows, and looks at each of them when it is compiled")
+        raise CannotCompile(f"it keeps {kept.shape[0]:,} rows, and looks at each of them when it is compiled")
     fitted = np.asarray(kept, np.float64)
     distance = powered(graph, frame.numbers(), estimator, fitted)
     count = np.array([estimator.n_neighbors_], np.int64)

@@ -70,12 +70,12 @@ def attempt(estimator: Any, manifest: manifests.Manifest, samples: Table, *, sec
     if importlib.util.find_spec("onnx") is None:
         return NotCompiled('onnx is not installed here: pip install "modelroll-server[pack]"')
     from modelroll_server.packing import compiling
-    from modelroll_server.packing.converters.registry import NotCompiled as NoConverter
+    from modelroll_server.packing.converters.registry import CannotCompile
 
     try:
         data = compiling.compile_model(estimator, manifest.inputs)
         runtime = OnnxRuntime.of(manifest, data)
-    except (NoConverter, LoadError) as error:
+    except (CannotCompile, LoadError) as error:
         return NotCompiled(str(error))
     found = check(estimator, manifest, runtime, samples, seconds=seconds)
     if isinstance(found, equality.Differs):
