@@ -34,6 +34,11 @@ def both(estimator: Any, frame: pd.DataFrame) -> Both:
     return Both(SklearnRuntime(estimator, call=call, label="predict"), compiled, samples.table(selected, described))
 
 
+def named(estimator: Any) -> str:
+    """What a test's parameter is called by."""
+    return " ".join(repr(estimator).split())
+
+
 def uncompiled(artifact: Path, place: Path) -> Path:
     """A copy of an artifact as scikit-learn runs it alone."""
     shutil.copytree(artifact, place)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn import cluster, neighbors, semi_supervised
 
-from both_runtimes import assert_equal, both, shuffled
+from both_runtimes import assert_equal, both, named, shuffled
 from modelroll_server.packing.converters.registry import CannotCompile
 
 MODELS = [
@@ -31,7 +31,7 @@ def rows_and_target() -> tuple[pd.DataFrame, Any]:
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")  # which it raises while it is fitted
-@pytest.mark.parametrize("estimator", MODELS, ids=lambda one: " ".join(repr(one).split()))
+@pytest.mark.parametrize("estimator", MODELS, ids=named)
 def test_it_answers_as_scikit_learn_does(estimator: Any) -> None:
     rows, target = rows_and_target()
     pair = both(estimator.fit(rows, target), rows)

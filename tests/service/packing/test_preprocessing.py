@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from both_runtimes import assert_equal, both, shuffled
+from both_runtimes import assert_equal, both, named, shuffled
 from modelroll_server.packing.converters.registry import CannotCompile
 from modelroll_server.tensors import Table
 
@@ -47,10 +47,6 @@ ENCODERS = [
     preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
     preprocessing.TargetEncoder(),
 ]
-
-
-def named(estimator: Any) -> str:
-    return repr(estimator).replace("\n", "")
 
 
 @pytest.fixture(scope="module")

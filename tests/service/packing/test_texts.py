@@ -14,7 +14,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from both_runtimes import Both, assert_equal, both
+from both_runtimes import Both, assert_equal, both, named
 from modelroll_server.packing.converters.registry import CannotCompile
 from modelroll_server.tensors import Table
 
@@ -37,10 +37,6 @@ VECTORIZERS = [
     TfidfVectorizer(sublinear_tf=True, norm="l1", stop_words=["would", "bad"]),
     TfidfVectorizer(use_idf=False, norm=None, max_features=5),
 ]
-
-
-def named(estimator: Any) -> str:
-    return " ".join(repr(estimator).split())
 
 
 def asked(pair: Both, texts: list[str]) -> None:
