@@ -16,6 +16,7 @@ MODELS = [
     neighbors.NearestCentroid(shrink_threshold=0.3),
     neighbors.LocalOutlierFactor(n_neighbors=5, novelty=True),
     neighbors.LocalOutlierFactor(n_neighbors=5, metric="manhattan", novelty=True),
+    neighbors.LocalOutlierFactor(n_neighbors=5, metric="euclidean", p=3, novelty=True),  # whose p means nothing
     semi_supervised.LabelPropagation(gamma=0.5),
     semi_supervised.LabelPropagation(kernel="knn", n_neighbors=3),
     semi_supervised.LabelSpreading(gamma=0.5),
@@ -40,7 +41,13 @@ def test_it_answers_as_scikit_learn_does(estimator: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "estimator", [neighbors.NearestCentroid(metric="manhattan"), cluster.BisectingKMeans(1, random_state=0)]
+    "estimator",
+    [
+        neighbors.NearestCentroid(metric="manhattan"),
+        neighbors.KNeighborsClassifier(metric_params={"w": [1.0, 2.0, 3.0]}),
+        cluster.BisectingKMeans(1, random_state=0),
+    ],
+    ids=named,
 )
 def test_what_is_not_compiled_says_so(estimator: Any) -> None:
     rows, target = rows_and_target()

@@ -31,8 +31,8 @@ def by_products(graph: Graph, values: Value, others: Array) -> Value:
 
 def powered(graph: Graph, values: Value, estimator: Any, fitted: Array) -> Value:
     """Distances of a neighbours' estimator, up to a power that keeps their order."""
-    metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
-    if metric == "euclidean" or (metric == "minkowski" and power == 2):
+    metric, power = _metric(estimator)
+    if is_euclidean(estimator):
         return squared(graph, values, fitted)
     if fitted.size > _MAX_DIFFERENCES:
         raise CannotCompile(f"it measures {metric} distances to {len(fitted):,} rows")
@@ -42,6 +42,20 @@ def powered(graph: Graph, values: Value, estimator: Any, fitted: Array) -> Value
     if metric == "chebyshev":
         return graph.reduce("Max", difference, axis=2, keep=False)
     raise CannotCompile(f"it measures {metric} distances")
+
+
+def is_euclidean(estimator: Any) -> bool:
+    """Whether `powered` gives squares: the distances are their roots."""
+    metric, power = _metric(estimator)
+    return metric == "euclidean" or (metric == "minkowski" and power == 2)
+
+
+def fitted_rows(estimator: Any) -> Array:
+    """The rows that a neighbours' estimator keeps, [rows, columns]."""
+    kept = estimator._fit_X  # noqa: SLF001 - nowhere else
+    if kept.shape[0] > _MAX_KEPT:
+        raise CannotCompile(f"it keeps {kept.shape[0]:,} rows, and looks at each of them when it is compiled")
+    return np.asarray(kept.toarray() if hasattr(kept, "toarray") else kept, np.float64)
 
 
 @predictor("KNeighborsRegressor")
@@ -122,7 +136,7 @@ def elliptic_envelope(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 
 def _nearest(graph: Graph, estimator: Any, frame: Frame) -> tuple[Value, Value | None]:
     """The indexes of the nearest, [rows, k], and their weights (None when they are equal)."""
-    fitted = _fitted(estimator)
+    fitted = fitted_rows(estimator)
     distance = powered(graph, frame.numbers(), estimator, fitted)
     count = np.array([estimator.n_neighbors], np.int64)
     nearest, indexes = graph.ops("TopK", distance, count, dtypes=(None, np.int64), axis=1, largest=0, sorted=1)
@@ -130,23 +144,19 @@ def _nearest(graph: Graph, estimator: Any, frame: Frame) -> tuple[Value, Value |
         return indexes, None
     if estimator.weights != "distance":
         raise CannotCompile("its weights are a function")
-    metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
-    euclidean = metric == "euclidean" or (metric == "minkowski" and power == 2)
-    far = graph.op("Sqrt", nearest) if euclidean else nearest
+    far = graph.op("Sqrt", nearest) if is_euclidean(estimator) else nearest
     same = far.equals(0.0)
     any_same = graph.reduce("Max", same.cast(np.float64)).equals(1.0)
     inverse = graph.constant(1.0) / graph.where(same, 1.0, far)
     return indexes, graph.where(any_same, same.cast(np.float64), inverse)
 
 
-def _fitted(estimator: Any) -> Array:
-    fitted = estimator._fit_X  # noqa: SLF001 - nowhere else
-    if hasattr(fitted, "toarray"):
-        fitted = fitted.toarray()
-    values = np.asarray(fitted, np.float64)
-    if len(values) > _MAX_KEPT:
-        raise CannotCompile(f"it keeps {len(values):,} rows, and looks at each of them when it is compiled")
-    return values
+def _metric(estimator: Any) -> tuple[str, float]:
+    """Its name, and the power of Minkowski's, which has a meaning for that one alone."""
+    more = estimator.effective_metric_params_ or {}
+    if more.get("w") is not None:
+        raise CannotCompile("its metric weighs the columns")
+    return estimator.effective_metric_, more.get("p", estimator.p)
 
 
 def _votes(graph: Graph, labels: Any, count: int, indexes: Value, weights: Value | None) -> Value:
@@ -158,8 +168,6 @@ def _votes(graph: Graph, labels: Any, count: int, indexes: Value, weights: Value
 def _within(graph: Graph, estimator: Any, frame: Frame) -> Value:
     if estimator.weights not in {"uniform", None}:
         raise CannotCompile("it weighs by distance")
-    metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
-    euclidean = metric == "euclidean" or (metric == "minkowski" and power == 2)
-    distance = powered(graph, frame.numbers(), estimator, _fitted(estimator))
+    distance = powered(graph, frame.numbers(), estimator, fitted_rows(estimator))
     radius = float(estimator.radius)
-    return distance.at_most(radius * radius if euclidean else radius).cast(np.float64)
+    return distance.at_most(radius * radius if is_euclidean(estimator) else radius).cast(np.float64)
