@@ -2,7 +2,7 @@
 
 Processor time a request, by the part of the server that held it: the Python function that ran, or that called into C.
 What uvloop does on its own has no Python frame and is counted to where uvicorn entered it. Beside it, the phases that
-modelroll itself reports (`prediction_phase_seconds`), which include waiting.
+modelroll itself reports (`prediction_phase_seconds`), which include waiting. Some of them it observes once a batch.
 """
 
 import collections
@@ -25,7 +25,14 @@ _LEAD_SECONDS = 1
 _WAITING = {("concurrent/futures/thread.py", "_worker")}
 """Threads that wait for work inside C, which py-spy takes for busy ones."""
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>[^()]+?)(?::\d+)?\)$")
+PER_BATCH = frozenset({"queue", "infer"})
+"""Phases observed once a batch: how long its first request waited, and how long all its rows were computed together.
+The others are observed once a request, of those that are timed."""
+_BATCH_ROWS = re.compile(r"prediction_batch_rows_(?P<kind>sum|count)\{[^}]*\} (?P<value>\S+)")
 _PHASE = re.compile(r'prediction_phase_seconds_(?P<kind>sum|count)\{phase="(?P<phase>\w+)"\} (?P<value>\S+)')
+
+Observed = tuple[float, float]
+"""The sum of what was observed, and how many observations that were."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class Profile:
         cpu_micros: Processor time of one request, in µs.
         places: Share of the samples by file of the innermost frame, from 0 to 1, largest first.
         functions: The same by function.
-        phases: µs of one request by phase, as the server counts them; empty for others.
+        phases: µs by phase, the mean of what the server observed (`PER_BATCH` says of what); empty for others.
+        batch_rows: Rows of one batch, the mean; 0 where the server does not say.
     """
 
     load: results.Load
@@ -45,6 +53,7 @@ class Profile:
     places: dict[str, float]
     functions: dict[str, float]
     phases: dict[str, float]
+    batch_rows: float
 
 
 def measure(subject: subjects.Subject, model: models.Model, connections: int) -> Profile:
@@ -55,9 +64,9 @@ def measure(subject: subjects.Subject, model: models.Model, connections: int) ->
         server.wait_until_ready()
         rounds.verify(subject, port, model)
         # Without py-spy first: it stops the process to look at it.
-        before, used = _phases(server), server.cpu_seconds()
+        before, used = _metrics(server), server.cpu_seconds()
         load = subject.load(port, model, connections, SECONDS, scratch)
-        used, after = server.cpu_seconds() - used, _phases(server)
+        used, after = server.cpu_seconds() - used, _metrics(server)
         stacks = scratch / "stacks"
         spy = threading.Thread(target=_record, args=(server.pid, stacks))
         spy.start()
@@ -70,7 +79,8 @@ def measure(subject: subjects.Subject, model: models.Model, connections: int) ->
         cpu_micros=used / asked * 1e6,
         places=places,
         functions=functions,
-        phases={phase: per_request(before, after, phase) for phase in after},
+        phases=_means(phases(before), phases(after)),
+        batch_rows=mean(batch_rows(before), batch_rows(after)),
     )
 
 
@@ -111,16 +121,15 @@ def _short(file: str) -> str:
     return file
 
 
-def _phases(server: process.ServerProcess) -> dict[str, tuple[float, float]]:
-    """Seconds and count by phase; empty where there is no such metric."""
+def _metrics(server: process.ServerProcess) -> str:
+    """What Prometheus would read; something else where there are no metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", server.command.ready_port, timeout=10)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode(errors="replace")
-    return phases(text)
+        return connection.getresponse().read().decode(errors="replace")
 
 
-def phases(exposition: str) -> dict[str, tuple[float, float]]:
+def phases(exposition: str) -> dict[str, Observed]:
     """Seconds and count by phase, from the text that Prometheus reads."""
     found: dict[str, dict[str, float]] = {}
     for match in _PHASE.finditer(exposition):
@@ -128,8 +137,18 @@ def phases(exposition: str) -> dict[str, tuple[float, float]]:
     return {phase: (one.get("sum", 0.0), one.get("count", 0.0)) for phase, one in found.items()}
 
 
-def per_request(before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]], phase: str) -> float:
-    """The mean of a phase between two looks, in µs."""
-    seconds, count = after[phase]
-    earlier_seconds, earlier_count = before.get(phase, (0.0, 0.0))
-    return (seconds - earlier_seconds) / max(1.0, count - earlier_count) * 1e6
+def batch_rows(exposition: str) -> Observed:
+    """Rows and count of the batches of all versions, from the text that Prometheus reads."""
+    found = {"sum": 0.0, "count": 0.0}
+    for match in _BATCH_ROWS.finditer(exposition):
+        found[match["kind"]] += float(match["value"])
+    return found["sum"], found["count"]
+
+
+def mean(before: Observed, after: Observed) -> float:
+    """Of what was observed between two looks; 0 when nothing was."""
+    return (after[0] - before[0]) / max(1.0, after[1] - before[1])
+
+
+def _means(before: dict[str, Observed], after: dict[str, Observed]) -> dict[str, float]:
+    return {phase: mean(before.get(phase, (0.0, 0.0)), found) * 1e6 for phase, found in after.items()}

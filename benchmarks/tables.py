@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks import ratios, results, targets
-from benchmarks.profile import Profile
+from benchmarks.profile import PER_BATCH, Profile
 
 
 def throughput(run: results.Run, model: str) -> str:
@@ -115,13 +115,17 @@ def profile(name: str, found: Profile, rows: int = 20) -> str:
     """Where the processor time of one request goes, in µs."""
     lines = [[place, f"{share:.1%}", f"{share * found.cpu_micros:.1f}"] for place, share in found.functions.items()]
     files = [[place, f"{share:.1%}", f"{share * found.cpu_micros:.1f}"] for place, share in found.places.items()]
-    waits = [[phase, f"{micros:.1f}"] for phase, micros in found.phases.items()]
+    waits = [
+        [phase, "batch" if phase in PER_BATCH else "request", f"{micros:.1f}"] for phase, micros in found.phases.items()
+    ]
+    if found.batch_rows:
+        waits.append(["infer", "row", f"{found.phases['infer'] / found.batch_rows:.1f}"])
     head = (
         f"{name}: {found.load.rate:,.0f}/s, p99 {found.load.latency_ms.p99:.1f} ms, "
         f"{found.cpu_micros:.1f} µs of processor time a request\n"
     )
     parts = [head, table(["file", "share", "µs"], files[:rows]), table(["function", "share", "µs"], lines[:rows])]
-    return "\n".join([*parts, table(["phase, by its own count", "µs a request"], waits)] if waits else parts)
+    return "\n".join([*parts, table(["phase, by its own count", "of one", "µs"], waits)] if waits else parts)
 
 
 def remains(name: str, found: Profile, bare: Profile, rows: int = 20) -> str:

@@ -26,12 +26,17 @@ class Both:
 
 
 def both(estimator: Any, frame: pd.DataFrame) -> Both:
-    """Raises NotCompiled where it cannot be compiled."""
+    """Raises CannotCompile where it cannot be compiled."""
     call, selected = inputs.select(estimator, frame)
     described = inputs.describe(selected)
     model = compiling.compile_model(estimator, described)
     compiled = OnnxRuntime(model, described, estimators.classes(estimator))
     return Both(SklearnRuntime(estimator, call=call, label="predict"), compiled, samples.table(selected, described))
+
+
+def named(estimator: Any) -> str:
+    """What a test's parameter is called by."""
+    return " ".join(repr(estimator).split())
 
 
 def uncompiled(artifact: Path, place: Path) -> Path:

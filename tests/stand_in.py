@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +9,8 @@ from modelroll_server.artifact.manifest import File, Manifest, Output, SklearnRu
 from modelroll_server.registry.target import Content
 from modelroll_server.registry.version import Version
 from modelroll_server.schema import Input, Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Datatype, Outputs, Table
-
-if TYPE_CHECKING:
-    from modelroll_server import errors
 
 INPUTS = [
     Input(name="tenure", datatype=Datatype.INT64, example=3, range=(0, 72)),
@@ -61,7 +58,9 @@ def version(number: str = "1.0.0", runtime: Echo | None = None, content: Content
     described = manifest(number)
     digest = "sha256:" + number.replace(".", "") * 16
     found = content or Content(number, f"churn/{number}", digest)
-    return Version(found, described, Schema(INPUTS), runtime or Echo(), digest, "2026-01-01T00:00:00Z", 0.01)
+    return Version(
+        found, described, JsonDecoder(Schema(INPUTS)), runtime or Echo(), digest, "2026-01-01T00:00:00Z", 0.01
+    )
 
 
 class Loads:
@@ -70,7 +69,7 @@ class Loads:
     def __init__(self) -> None:
         self.asked: list[Content] = []
         self.baselines: list[Content | None] = []
-        self.failing: dict[str | None, errors.LoadError] = {}
+        self.failing: dict[str | None, Exception] = {}
         self.during: Callable[[], None] = lambda: None
         self.may_end = threading.Event()
         self.may_end.set()

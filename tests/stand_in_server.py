@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -82,3 +83,31 @@ async def listening(
         yield bound.getsockname()[1]
         server.should_exit = server.force_exit = True
         await serving
+
+
+@contextlib.contextmanager
+def in_a_thread(runtime: stand_in.Echo | None = None) -> Iterator[int]:
+    """A server with a thread of its own, for clients that block; gives its port.
+
+    Args:
+        runtime: Answers in place of the stand-in's own.
+    """
+    found: list[int] = []
+    started, ended = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with serving() as server, listening(server.application) as port:
+            if runtime is not None:
+                server.swap("1.1.0", runtime)
+            found.append(port)
+            started.set()
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert started.wait(20)
+        yield found[0]
+    finally:
+        ended.set()
+        thread.join()

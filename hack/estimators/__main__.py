@@ -24,8 +24,8 @@ from hack.estimators.cases import Case, cases
 from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.packing import pack, samples
-from modelroll_server.packing.compiled import Compiled
 from modelroll_server.packing.equality import asking, rows, tolerance
+from modelroll_server.packing.proving import Compiled
 from modelroll_server.runtimes.loading import load
 from modelroll_server.runtimes.scikit import SklearnRuntime
 from modelroll_server.schema import Schema

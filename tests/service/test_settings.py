@@ -37,6 +37,8 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("WORKERS", "257"),
         ("WORKERS", "two"),
         ("WORKER_TIMEOUT", "long"),
+        ("WORKER_TIMEOUT", "4.9"),
+        ("WORKER_TIMEOUT", "nan"),
         ("DRAIN_DELAY", "soon"),
         ("DRAIN_DELAY", "nan"),
         ("SHUTDOWN_TIMEOUT", "-1"),

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 MAX_BATCH_SIZE = 1_024
-
-
 MOST_WORKERS = 256
+SHORTEST_WORKER_TIMEOUT = 5.0  # a worker reports once a second, and may be late
 
 
 class SettingsError(ValueError):
@@ -67,7 +66,7 @@ class Settings:
     workers: int | Literal["auto"] = 1
     """Processes that answer; `auto`: one for each CPU that may be used."""
     worker_timeout: float = 60.0
-    """Seconds that a worker may be silent, busy with one thing, before it is taken for hung and started anew."""
+    """Seconds that a worker may be silent, before it is taken for hung and started anew; 5 at least."""
     repository_token: str | None = None
     """Who shows it may have MODEL_PATH read again, by the model repository extension; None: nobody."""
     drain_delay: float = 0.0
@@ -166,6 +165,13 @@ def _seconds(name: str, text: str) -> float:
     return seconds
 
 
+def _patience(name: str, text: str) -> float:
+    seconds = _seconds(name, text)
+    if seconds < SHORTEST_WORKER_TIMEOUT:
+        raise SettingsError(f"{name} is {text!r}, and may be {SHORTEST_WORKER_TIMEOUT:g} seconds at least")
+    return seconds
+
+
 def _rows(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_BATCH_SIZE):
         raise SettingsError(f"{name} is {text!r}, and may be a number of rows from 1 to {MAX_BATCH_SIZE}")
@@ -251,7 +257,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "grpc_max_receive_bytes": _message_bytes,
     "grpc_max_send_bytes": _message_bytes,
     "workers": _workers,
-    "worker_timeout": _seconds,
+    "worker_timeout": _patience,
     "drain_delay": _seconds,
     "shutdown_timeout": _seconds,
     "pod_name": _text,

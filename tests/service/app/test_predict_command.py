@@ -1,8 +1,6 @@
 """`modelroll predict URL`: rows in every form, a table for people, JSON for programs, and what is refused."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,22 +17,8 @@ ROW = stand_in.ROW
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A stand-in server in a thread of its own: the command blocks."""
-    found: list[int] = []
-    started, ended = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with stand_in_server.serving() as server, stand_in_server.listening(server.application) as port:
-            found.append(port)
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert started.wait(20)
-    yield f"127.0.0.1:{found[0]}"
-    ended.set()
-    thread.join()
+    with stand_in_server.in_a_thread() as port:
+        yield f"127.0.0.1:{port}"
 
 
 def run(*arguments: str, text: str | None = None) -> Result:

@@ -41,10 +41,10 @@ def column(draw: st.DrawFn, name: str) -> Input:
         )
     )
     known: dict[Datatype, Any] = {
-        Datatype.INT64: [1, 2, 2**53],
+        Datatype.INT64: draw(st.sampled_from([[1, 2, 2**53], [1.0, 2.0], [True, "month", 2.5, 2], [2**53], [2**64]])),
         Datatype.FP64: [1.0, 2.5],
         Datatype.BOOL: [True],
-        Datatype.BYTES: ["month", "year"],
+        Datatype.BYTES: draw(st.sampled_from([["month", "year"], [1, "month"], [1.0]])),
     }
     categories = draw(st.sampled_from([None, known.get(datatype)]))
     return Input(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelroll_server import errors
-from modelroll_server.cache.cache import MAX_ROWS, Bounds, Cache, VersionCache
+from modelroll_server.cache.cache import MAX_LOOKED_UP, Bounds, Cache, VersionCache
 from modelroll_server.cache.keys import Keys
 from modelroll_server.schema import Input, Row
 from modelroll_server.tensors import Answers, Datatype, Outputs, Table
@@ -263,13 +263,13 @@ async def test_another_version_never_gives_the_answer_of_the_first() -> None:
 
 async def test_a_large_request_passes_by() -> None:
     setting = Setting()
-    rows = [(1.0, "a")] * (MAX_ROWS + 1)
+    rows = [(1.0, "a")] * (MAX_LOOKED_UP + 1)
     for _ in range(2):
         request = await setting.ask(*rows)
         await setting.model.answer()
-        assert len(said(request)) == MAX_ROWS + 1
-    assert [len(asked) for asked in setting.model.rows] == [MAX_ROWS + 1] * 2
-    assert setting.cache.counts.bypassed == 2 * (MAX_ROWS + 1)
+        assert len(said(request)) == MAX_LOOKED_UP + 1
+    assert [len(asked) for asked in setting.model.rows] == [MAX_LOOKED_UP + 1] * 2
+    assert setting.cache.counts.bypassed == 2 * (MAX_LOOKED_UP + 1)
 
 
 async def test_answers_without_room_are_computed_again() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 import redis_process
@@ -288,6 +289,24 @@ async def test_what_waits_to_be_written_is_bounded(redis: RedisProcess) -> None:
         for number in range(store.MAX_WAITING + 100):
             one.cache.store.put(number.to_bytes(32, "big"), lambda: None, 60.0)
         assert one.counts.dropped == dropped + 100
+
+
+@needs_redis
+async def test_a_value_that_cannot_be_made_is_logged_and_stops_nothing(redis: RedisProcess) -> None:
+    def make() -> bytes:
+        raise ValueError("of no type that can be written")
+
+    async with pod(redis.url) as one:
+        await one.settle()
+        assert one.cache.store is not None
+        with structlog.testing.capture_logs() as logs:
+            one.cache.store.put(b"k", make, 60.0)
+            await one.until(lambda: bool(logs))
+        assert [found["log_level"] for found in logs] == ["error"]
+        written = len(await keys_of(redis))
+        await one.settle()
+        await one.ask(7.0)
+        await keys_of(redis, written + 1)
 
 
 @needs_redis

@@ -1,7 +1,5 @@
 """Requests made of the server's own OpenAPI document, good and bad: no fault, no answer that it does not describe."""
 
-import asyncio
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +10,18 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import response_schema_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 import stand_in
 import stand_in_server
 from modelroll_server.http import stream
 from modelroll_server.tensors import Outputs, Table
 
-CHECKS: list[Any] = [response_schema_conformance]
+CHECKS: list[Any] = [status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 60  # of each operation and kind
 
 
@@ -33,23 +35,8 @@ class Zero(stand_in.Echo):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A stand-in server in a thread of its own: the requests block."""
-    found: list[int] = []
-    started, ended = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with stand_in_server.serving() as server, stand_in_server.listening(server.application) as port:
-            server.swap("1.1.0", Zero())
-            found.append(port)
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert started.wait(20)
-    yield f"http://127.0.0.1:{found[0]}"
-    ended.set()
-    thread.join()
+    with stand_in_server.in_a_thread(Zero()) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))

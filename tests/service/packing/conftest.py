@@ -31,6 +31,21 @@ def frame() -> pd.DataFrame:
     )
 
 
+@pytest.fixture(scope="session")
+def rows() -> pd.DataFrame:
+    """160 rows of four numbers, some rounded: values that meet thresholds."""
+    rng = np.random.default_rng(5)
+    found = pd.DataFrame(rng.normal(0, 2, (160, 4)), columns=["a", "b", "c", "d"])
+    return found.assign(c=found["c"].round(1), d=found["d"].round())
+
+
+@pytest.fixture(scope="session")
+def target(rows: pd.DataFrame) -> Any:
+    """A number for each of these rows that follows from them, but for some noise."""
+    noise = np.random.default_rng(6).normal(0, 0.3, len(rows))
+    return (rows["a"] + 0.5 * rows["b"] ** 2 + noise).to_numpy()
+
+
 @pytest.fixture
 def packer(tmp_path: Path) -> Packer:
     """Dumps an estimator and packs it as m 1.0.0 under <tmp>/models; compiled only where that is asked for."""

@@ -23,7 +23,7 @@ from modelroll_server.artifact import catalog
 from modelroll_server.artifact.manifest import OnnxRuntime, SklearnRuntime
 from modelroll_server.cli import main
 from modelroll_server.packing import compiling, inputs, pack
-from modelroll_server.packing.compiled import Compiled
+from modelroll_server.packing.proving import Compiled
 from modelroll_server.packing.verify import verify
 
 Packer = Callable[..., pack.Packed]

@@ -3,8 +3,6 @@
 The equality check of `pack` asks more of each model; here every family is asked, and quickly.
 """
 
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,9 @@ from sklearn import (
     tree,
 )
 
-from both_runtimes import assert_equal, both, shuffled
+from both_runtimes import assert_equal, both, named, shuffled
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # models stopped early, on purpose
 
 CLASSIFIERS = [
     discriminant_analysis.LinearDiscriminantAnalysis(),
@@ -109,30 +109,6 @@ SEVERAL_TARGETS = [
     neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=30, random_state=0),
     tree.DecisionTreeRegressor(random_state=0),
 ]
-
-
-def named(estimator: Any) -> str:
-    return repr(estimator).replace("\n", "")
-
-
-@pytest.fixture(autouse=True)
-def _without_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # models stopped early, on purpose
-        yield
-
-
-@pytest.fixture(scope="module")
-def rows() -> pd.DataFrame:
-    """160 rows of four numbers, some rounded: values that meet thresholds."""
-    rng = np.random.default_rng(5)
-    frame = pd.DataFrame(rng.normal(0, 2, (160, 4)), columns=["a", "b", "c", "d"])
-    return frame.assign(c=frame["c"].round(1), d=frame["d"].round())
-
-
-@pytest.fixture(scope="module")
-def target(rows: pd.DataFrame) -> Any:
-    return rows["a"] + 0.5 * rows["b"] ** 2 + np.random.default_rng(6).normal(0, 0.3, len(rows))
 
 
 @pytest.mark.parametrize("estimator", CLASSIFIERS, ids=named)

@@ -1,7 +1,5 @@
 """Compiled models that are made of others answer as scikit-learn does."""
 
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,9 @@ from sklearn import (
     tree,
 )
 
-from both_runtimes import assert_equal, both, shuffled
+from both_runtimes import assert_equal, both, named, shuffled
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # models fitted on little, on purpose
 
 LOGISTIC = linear_model.LogisticRegression()
 TREE = tree.DecisionTreeClassifier(max_depth=3, random_state=0)
@@ -61,28 +61,6 @@ REGRESSING = [
     ensemble.VotingRegressor(REGRESSORS, weights=[1, 3]),
     linear_model.RANSACRegressor(random_state=0),
 ]
-
-
-def named(estimator: Any) -> str:
-    return " ".join(repr(estimator).split())
-
-
-@pytest.fixture(autouse=True)
-def _without_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@pytest.fixture(scope="module")
-def rows() -> pd.DataFrame:
-    rng = np.random.default_rng(5)
-    return pd.DataFrame(rng.normal(0, 2, (150, 4)).round(2), columns=["a", "b", "c", "d"])
-
-
-@pytest.fixture(scope="module")
-def target(rows: pd.DataFrame) -> Any:
-    return (rows["a"] + 0.5 * rows["b"] ** 2 + np.random.default_rng(6).normal(0, 0.3, len(rows))).to_numpy()
 
 
 @pytest.mark.parametrize("estimator", CLASSIFYING, ids=named)

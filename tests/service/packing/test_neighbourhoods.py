@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn import cluster, neighbors, semi_supervised
 
-from both_runtimes import assert_equal, both, shuffled
-from modelroll_server.packing.converters.registry import NotCompiled
+from both_runtimes import assert_equal, both, named, shuffled
+from modelroll_server.packing.converters.registry import CannotCompile
 
 MODELS = [
     neighbors.NearestCentroid(),
@@ -16,6 +16,7 @@ MODELS = [
     neighbors.NearestCentroid(shrink_threshold=0.3),
     neighbors.LocalOutlierFactor(n_neighbors=5, novelty=True),
     neighbors.LocalOutlierFactor(n_neighbors=5, metric="manhattan", novelty=True),
+    neighbors.LocalOutlierFactor(n_neighbors=5, metric="euclidean", p=3, novelty=True),  # whose p means nothing
     semi_supervised.LabelPropagation(gamma=0.5),
     semi_supervised.LabelPropagation(kernel="knn", n_neighbors=3),
     semi_supervised.LabelSpreading(gamma=0.5),
@@ -31,7 +32,7 @@ def rows_and_target() -> tuple[pd.DataFrame, Any]:
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")  # which it raises while it is fitted
-@pytest.mark.parametrize("estimator", MODELS, ids=lambda one: " ".join(repr(one).split()))
+@pytest.mark.parametrize("estimator", MODELS, ids=named)
 def test_it_answers_as_scikit_learn_does(estimator: Any) -> None:
     rows, target = rows_and_target()
     pair = both(estimator.fit(rows, target), rows)
@@ -40,9 +41,15 @@ def test_it_answers_as_scikit_learn_does(estimator: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "estimator", [neighbors.NearestCentroid(metric="manhattan"), cluster.BisectingKMeans(1, random_state=0)]
+    "estimator",
+    [
+        neighbors.NearestCentroid(metric="manhattan"),
+        neighbors.KNeighborsClassifier(metric_params={"w": [1.0, 2.0, 3.0]}),
+        cluster.BisectingKMeans(1, random_state=0),
+    ],
+    ids=named,
 )
 def test_what_is_not_compiled_says_so(estimator: Any) -> None:
     rows, target = rows_and_target()
-    with pytest.raises(NotCompiled):
+    with pytest.raises(CannotCompile):
         both(estimator.fit(rows, target), rows)

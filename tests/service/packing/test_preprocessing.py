@@ -11,8 +11,8 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, make_pipeline
 
-from both_runtimes import assert_equal, both, shuffled
-from modelroll_server.packing.converters.registry import NotCompiled
+from both_runtimes import assert_equal, both, named, shuffled
+from modelroll_server.packing.converters.registry import CannotCompile
 from modelroll_server.tensors import Table
 
 NUMBERS = [
@@ -47,10 +47,6 @@ ENCODERS = [
     preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
     preprocessing.TargetEncoder(),
 ]
-
-
-def named(estimator: Any) -> str:
-    return repr(estimator).replace("\n", "")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +182,7 @@ def test_a_pipeline_that_hands_on_frames_is_compiled_by_the_names_it_gives(mixed
 def test_what_has_no_converter_says_so(step: Any, reason: str, mixed: pd.DataFrame, target: Any) -> None:
     numbers = mixed[["weight", "count"]]
     model = make_pipeline(step, linear_model.LogisticRegression()).fit(numbers, target)
-    with pytest.raises(NotCompiled) as caught:
+    with pytest.raises(CannotCompile) as caught:
         both(model, numbers)
     assert str(caught.value) == reason
 
@@ -195,5 +191,5 @@ def test_an_estimator_of_somebody_elses_is_not_compiled_by_its_name(mixed: pd.Da
     class LogisticRegression(linear_model.LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types
         """Its predict could be anything."""
 
-    with pytest.raises(NotCompiled, match="no estimator of scikit-learn's own"):
+    with pytest.raises(CannotCompile, match="no estimator of scikit-learn's own"):
         both(LogisticRegression().fit(mixed[["weight"]], target), mixed[["weight"]])

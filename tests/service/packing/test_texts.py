@@ -14,8 +14,8 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from both_runtimes import Both, assert_equal, both
-from modelroll_server.packing.converters.registry import NotCompiled
+from both_runtimes import Both, assert_equal, both, named
+from modelroll_server.packing.converters.registry import CannotCompile
 from modelroll_server.tensors import Table
 
 SAID = [
@@ -37,10 +37,6 @@ VECTORIZERS = [
     TfidfVectorizer(sublinear_tf=True, norm="l1", stop_words=["would", "bad"]),
     TfidfVectorizer(use_idf=False, norm=None, max_features=5),
 ]
-
-
-def named(estimator: Any) -> str:
-    return " ".join(repr(estimator).split())
 
 
 def asked(pair: Both, texts: list[str]) -> None:
@@ -93,5 +89,5 @@ def test_naive_bayes_of_words_is_compiled() -> None:
 )
 def test_what_the_words_cannot_be_compiled_of_is_said(vectorizer: Any, reason: str) -> None:
     model = make_pipeline(vectorizer, LogisticRegression()).fit(SAID, LIKED)
-    with pytest.raises(NotCompiled, match=reason):
+    with pytest.raises(CannotCompile, match=reason):
         both(model, pd.DataFrame({"t": SAID}))

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,30 @@ def test_what_is_wrong_has_its_reason(content: Content, reason: str | None) -> N
 def test_a_model_that_does_not_give_its_golden_answers_is_refused() -> None:
     with pytest.raises(errors.GoldenRowsDiffer):
         loader(MODELS.parent / "tests" / "artifacts").load(Content("2.1.0", "churn/2.1.0"))
+
+
+def rewritten(place: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    shutil.copytree(MODELS / "churn" / "1.2.0", place)
+    manifest = json.loads((place / "modelroll.json").read_bytes())
+    change(manifest)
+    (place / "modelroll.json").write_text(json.dumps(manifest))
+
+
+def column(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in manifest["inputs"] if one["name"] == name)
+
+
+def test_known_values_written_as_other_numbers_are_the_same_values(tmp_path: Path) -> None:
+    rewritten(
+        tmp_path / "1.2.0",
+        lambda found: column(found, "tenure").update(unknown="refuse", categories=[float(n) for n in range(73)]),
+    )
+    version = loader(tmp_path).load(Content("1.2.0", "1.2.0"))
+    assert version.manifest.golden is not None
+    row = dict(zip(version.schema.names, version.manifest.golden.rows[0], strict=True))
+    assert version.json.row(json.dumps(row).encode())
+    with pytest.raises(errors.InvalidField, match="must be one of"):
+        version.json.row(json.dumps({**row, "tenure": 73}).encode())
 
 
 def test_another_model_is_refused() -> None:

@@ -106,6 +106,29 @@ async def test_a_base_that_fails_is_tried_again_with_growing_pauses() -> None:
         assert len(pod.loads.asked) == failures + 1
 
 
+async def test_a_load_that_fails_as_nobody_foresaw_is_reported_and_tried_again_with_growing_pauses() -> None:
+    pod = Pod(Snapshot(settled=Target("settled", 7, V1)))
+    pod.loads.failing["churn/1.0.0"] = TypeError("unforeseen")
+    assert failure(await pod.step()) == (7, "LoadFailed")
+    for failures in range(1, 4):
+        pod.now += back_off(failures) - 0.01
+        await pod.step()
+        assert len(pod.loads.asked) == failures
+        pod.now += 0.02
+        await pod.step()
+        assert len(pod.loads.asked) == failures + 1
+
+
+async def test_a_move_that_fails_as_nobody_foresaw_is_reported_and_not_tried_again() -> None:
+    pod = Pod(Snapshot(settled=Target("settled", 7, V1)))
+    await pod.step()
+    pod.loads.failing["churn/2.0.0"] = TypeError("unforeseen")
+    pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 9, V2))
+    assert failure(await pod.step()) == (9, "LoadFailed")
+    await pod.step()
+    assert [one.path for one in pod.loads.asked] == ["churn/1.0.0", "churn/2.0.0"]
+
+
 async def test_a_missing_base_is_looked_for_every_second() -> None:
     pod = Pod(Snapshot(env=ENV))
     pod.loads.failing["churn/1.0.0"] = errors.ArtifactMissing("nothing there")

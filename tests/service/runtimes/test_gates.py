@@ -14,6 +14,7 @@ from modelroll_server.errors import GoldenRowsDiffer, WarmUpFailed
 from modelroll_server.runtimes import gates
 from modelroll_server.runtimes.loading import load
 from modelroll_server.schema import Input, Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Datatype, Outputs, Table
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +44,7 @@ def manifest_of(golden: Golden, task: Any = "classifier") -> Manifest:
 
 
 def gate(manifest: Manifest, runtime: Fixed) -> None:
-    gates.check_golden(manifest, Schema(manifest.inputs), runtime)
+    gates.check_golden(manifest, JsonDecoder(Schema(manifest.inputs)), runtime)
 
 
 def golden(prediction: Any, probability: Any = None) -> Golden:
@@ -55,8 +56,16 @@ def test_the_broken_version_is_stopped_at_its_golden_rows() -> None:
     with open_artifact(ROOT / "tests/artifacts/churn/2.1.0", policy=Policy.ANY) as opened:
         loaded = load(opened)
     with pytest.raises(GoldenRowsDiffer) as caught:
-        gates.check_golden(loaded.manifest, Schema(loaded.manifest.inputs), loaded.runtime)
+        gates.check_golden(loaded.manifest, JsonDecoder(Schema(loaded.manifest.inputs)), loaded.runtime)
     assert {caught.value.expected, caught.value.found} == {"Yes", "No"}
+
+
+def test_golden_rows_that_callers_could_not_send_differ() -> None:
+    manifest = msgspec.structs.replace(
+        manifest_of(golden("a")), inputs=[Input(name="x", datatype=Datatype.FP64, max_abs=0.5)]
+    )
+    with pytest.raises(GoldenRowsDiffer, match="refuses x of golden row 0: x must be a number"):
+        gate(manifest, Fixed("a"))
 
 
 def test_a_label_must_be_equal_and_of_the_same_type() -> None:
@@ -93,4 +102,4 @@ def test_a_model_that_raises_on_its_golden_rows_differs() -> None:
 def test_a_model_that_raises_fails_the_warm_up() -> None:
     manifest = manifest_of(golden("a"))
     with pytest.raises(WarmUpFailed, match="ValueError: no"):
-        gates.warm_up(manifest, Schema(manifest.inputs), Fixed(ValueError("no")))
+        gates.warm_up(manifest, JsonDecoder(Schema(manifest.inputs)), Fixed(ValueError("no")))

@@ -28,6 +28,7 @@ from modelroll_server.runtimes import files, gates
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.runtimes.loading import load
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 
 CHURN = Path(__file__).parents[3] / "models/churn"
 Bare = Callable[[Any], Loaded]
@@ -81,9 +82,9 @@ def test_a_bare_file_gets_the_name_and_version_that_it_is_served_under(tmp_path:
 @pytest.mark.parametrize("target", [["1.2.0"], ["2.0.0"]], ids=str)
 def test_both_churn_versions_answer_as_their_golden_rows_say(target: list[str]) -> None:
     loaded = load_any(CHURN / target[0])
-    schema = Schema(loaded.manifest.inputs)
-    gates.warm_up(loaded.manifest, schema, loaded.runtime)
-    gates.check_golden(loaded.manifest, schema, loaded.runtime)
+    decoder = JsonDecoder(Schema(loaded.manifest.inputs))
+    gates.warm_up(loaded.manifest, decoder, loaded.runtime)
+    gates.check_golden(loaded.manifest, decoder, loaded.runtime)
 
 
 def test_a_pickle_is_not_loaded_without_digest_under_policy_digest(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from modelroll_server.runtimes import gates
 from modelroll_server.runtimes.loading import load
 from modelroll_server.runtimes.onnx import OnnxRuntime
 from modelroll_server.schema import Input, Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Datatype, Table
 from server_process import serving
 
@@ -67,7 +68,7 @@ def test_a_compiled_model_is_served_whatever_scikit_learn_it_was_trained_with(tm
     place = rewritten(copied(tmp_path / "m"), lambda document: document["runtimes"][1]["requires"].update(other))
     with open_artifact(place) as opened:
         loaded = load(opened)
-    gates.check_golden(loaded.manifest, Schema(loaded.manifest.inputs), loaded.runtime)
+    gates.check_golden(loaded.manifest, JsonDecoder(Schema(loaded.manifest.inputs)), loaded.runtime)
 
 
 def test_a_changed_byte_of_a_compiled_model_is_found(tmp_path: Path) -> None:
@@ -151,11 +152,12 @@ from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.runtimes import gates
 from modelroll_server.runtimes.loading import load
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 with open_artifact(Path(sys.argv[1])) as opened:
     loaded = load(opened)
-schema = Schema(loaded.manifest.inputs)
-gates.warm_up(loaded.manifest, schema, loaded.runtime)
-gates.check_golden(loaded.manifest, schema, loaded.runtime)
+decoder = JsonDecoder(Schema(loaded.manifest.inputs))
+gates.warm_up(loaded.manifest, decoder, loaded.runtime)
+gates.check_golden(loaded.manifest, decoder, loaded.runtime)
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 

@@ -18,7 +18,7 @@ from modelroll_server.cache.values import Invalid, Values
 from modelroll_server.schema import Row
 from modelroll_server.tensors import Answers, Outputs, Table
 
-MAX_ROWS = 32  # of a request that is looked up; a larger one costs more to look up than it saves
+MAX_LOOKED_UP = 32  # of a request that is looked up; a larger one costs more to look up than it saves
 JITTER = 0.1  # of a lifetime, up or down: what was written together does not expire together
 
 
@@ -98,7 +98,7 @@ class VersionCache:
             errors.RequestError: as the model's queue raises it.
         """
         cache = self._cache
-        if count > MAX_ROWS:
+        if count > MAX_LOOKED_UP:
             cache.counts.bypassed += count
             return self._computes.submit(rows, count, deadline)
         listed = rows_of(rows) if isinstance(rows, Table) else rows

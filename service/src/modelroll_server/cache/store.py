@@ -90,16 +90,27 @@ class Store:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        while not self._is_closed:
+            try:
+                # The client's import takes longer than a server's start may.
+                read, write = await asyncio.to_thread(_clients, self._url)
+            except ValueError as error:
+                _log.error("the cache's Redis cannot be asked: CACHE_URL is wrong", why=str(error))
+                return
+            try:
+                await self._serve(read, write)
+            except Exception:  # noqa: BLE001 - the fault is ours: the cache goes on, and no caller sees it
+                _log.exception("the cache's Redis is asked no more until it is connected to anew")
+                await asyncio.sleep(PROBE_EVERY)
+
+    async def _serve(self, read: "Redis", write: "Redis") -> None:
         try:
-            # The client's import takes longer than a server's start may.
-            read, write = await asyncio.to_thread(_clients, self._url)
-        except ValueError as error:
-            _log.error("the cache's Redis cannot be asked: CACHE_URL is wrong", why=str(error))
-            return
-        async with read, write, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read(read))
-            tasks.create_task(self._write(write))
-            self._is_ready = True
+            async with read, write, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(read))
+                tasks.create_task(self._write(write))
+                self._is_ready = True
+        finally:
+            self._is_ready = False
 
     async def _read(self, client: "Redis") -> None:
         while not self._is_closed:

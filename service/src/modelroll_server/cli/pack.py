@@ -10,7 +10,7 @@ import click
 from modelroll_server.errors import PackFailed
 from modelroll_server.packing import advice, mlflow, samples
 from modelroll_server.packing import pack as packing
-from modelroll_server.packing.compiled import Compiled, NotCompiled
+from modelroll_server.packing.proving import Compiled, NotCompiled
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_MODEL = click.Path(exists=True, path_type=Path)

@@ -42,7 +42,7 @@ class Documentation:
             version = self._registry.live
             if version is None:
                 raise errors.NotReady("no model is loaded yet; its inputs are not known")
-            return Response(200, msgspec.json.encode(openapi.document(version.manifest)), [JSON])
+            return Response(200, msgspec.json.encode(openapi.document(version.manifest, version.schema)), [JSON])
         return _asset(path.removeprefix(_PREFIX))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.openinference import metadata
-from modelroll_server.schema import Input
+from modelroll_server.schema import Input, Schema
 from modelroll_server.tensors import Datatype
 
 _TYPES: dict[Datatype, str | None] = {
@@ -17,8 +17,8 @@ _TYPES: dict[Datatype, str | None] = {
 }
 
 
-def document(manifest: Manifest) -> dict[str, Any]:
-    """The whole document for one version."""
+def document(manifest: Manifest, schema: Schema) -> dict[str, Any]:
+    """The whole document for one version: its manifest, and the inputs as this server checks them."""
     from fastapi.openapi.utils import get_openapi
 
     skeleton: dict[str, Any] = get_openapi(
@@ -30,20 +30,25 @@ def document(manifest: Manifest) -> dict[str, Any]:
     return {
         **skeleton,
         "paths": {
-            "/predict": {"post": _operation("Predict one row", "Row", "Prediction")},
+            "/predict": {"post": _operation("Predict one row", "One", "Prediction")},
             "/batch_predict": {"post": _operation("Predict many rows", "Rows", "Predictions")},
             "/predict/stream": {"post": _stream()},
-            "/health": {"get": {"summary": "Whether a model is loaded", "responses": {"200": _answer("Health")}}},
+            "/health": {
+                "get": {
+                    "summary": "Whether a model is loaded",
+                    "responses": {"200": _answer("Health"), "503": _answer("Health", "None is")},
+                }
+            },
             f"/v1/models/{manifest.model}:predict": {"post": _operation("KServe V1", "Rows", "Labels")},
             f"/v2/models/{manifest.model}": {
                 "get": {
                     "summary": "The model's metadata (Open Inference Protocol)",
-                    "responses": {"200": _answer("Any")},
+                    "responses": {"200": _answer("Any"), "503": _answer("Problem", "No model")},
                 }
             },
             f"/v2/models/{manifest.model}/infer": {"post": _operation("Open Inference Protocol", "Infer", "Inferred")},
         },
-        "components": {"schemas": _schemas(manifest)},
+        "components": {"schemas": _schemas(manifest, schema)},
     }
 
 
@@ -58,7 +63,9 @@ def _operation(summary: str, takes: str, gives: str) -> dict[str, Any]:
     refusals = {
         "400": "A field is wrong",
         "413": "Too large",
+        "415": "Not read here",
         "429": "Overloaded",
+        "500": "The model failed",
         "503": "No model",
         "504": "Too late",
     }
@@ -87,30 +94,49 @@ def _answer(schema: str, description: str = "The answer") -> dict[str, Any]:
     return {"description": description, "content": content}
 
 
-def _schemas(manifest: Manifest) -> dict[str, Any]:
-    row = {
-        "type": "object",
-        "properties": {column.name: _property(column) for column in manifest.inputs},
-        "required": [column.name for column in manifest.inputs],
-        "additionalProperties": False,
+def _rows(schema: Schema) -> dict[str, Any]:
+    """What a row may come as, alone and with others."""
+    row, listed = {"$ref": "#/components/schemas/Row"}, {"$ref": "#/components/schemas/Listed"}
+    columns = {column.name: _property(column) for column in schema.inputs}
+    either = {"anyOf": [row, listed]}
+    many = {"type": "array", "items": either}
+    return {
+        "Row": {
+            **_object(**columns),
+            "required": list(columns),
+            "additionalProperties": not schema.refuses_extra_fields,
+        },
+        "Listed": {
+            "type": "array",
+            "description": f"The values of {', '.join(columns)}, in this order",
+            "prefixItems": list(columns.values()),
+            "items": False,
+            "minItems": len(columns),
+        },
+        "One": row if "features" in columns else {"anyOf": [row, _wrapped(features=either)]},
+        "Rows": {"anyOf": [_wrapped(instances=many), many]},
     }
+
+
+def _wrapped(**field: Any) -> dict[str, Any]:
+    return {**_object(**field), "required": list(field), "additionalProperties": False}
+
+
+def _schemas(manifest: Manifest, schema: Schema) -> dict[str, Any]:
     label: dict[str, Any] = {"description": "The label or number"}
     if manifest.classes is not None and not any(isinstance(one, list) for one in manifest.classes):
         label["enum"] = list(manifest.classes)
     classes = "" if manifest.classes is None else f" of each of {manifest.classes}, in this order"
     probability = {"description": f"Probability{classes}; null if the model has none"}
+    score = {"description": "decision_function; there only for a model that has it and no probability"}
     version = {"type": "string", "example": manifest.version}
     return {
-        "Row": row,
-        "Rows": {
-            "type": "object",
-            "properties": {"instances": {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}},
-            "required": ["instances"],
-        },
-        "Prediction": _object(prediction=label, probability=probability, model_version=version),
+        **_rows(schema),
+        "Prediction": _object(prediction=label, probability=probability, score=score, model_version=version),
         "Predictions": _object(
             predictions={"type": "array", "items": label},
             probabilities={"type": ["array", "null"], "items": probability},
+            scores={"type": "array", "items": score},
             model_version=version,
         ),
         "Labels": _object(predictions={"type": "array", "items": label}),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Column, Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, compile_predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, compile_predictor
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.runtimes.onnx import MISSING_TEXTS, PREDICTION, PROBABILITY, SCORE, TENSORS
 from modelroll_server.schema import Input
@@ -27,7 +27,7 @@ def compile_model(estimator: Any, inputs: Sequence[Input]) -> bytes:
         inputs: Its columns, as the manifest has them.
 
     Raises:
-        NotCompiled: It is served by scikit-learn; the message says why.
+        CannotCompile: It is served by scikit-learn; the message says why.
     """
     from modelroll_server.packing import converters
 
@@ -37,12 +37,12 @@ def compile_model(estimator: Any, inputs: Sequence[Input]) -> bytes:
         with np.errstate(all="ignore"):
             answers = compile_predictor(graph, estimator, _frame(graph, inputs))
             model = graph.model(_outputs(estimator, answers))
-    except NotCompiled:
+    except CannotCompile:
         raise
     except Exception as error:  # attributes of an estimator fitted in a way that no converter has met
-        raise NotCompiled(f"{type(estimator).__name__}: {type(error).__name__}: {error}") from error
+        raise CannotCompile(f"{type(estimator).__name__}: {type(error).__name__}: {error}") from error
     if len(model) > MAX_BYTES:
-        raise NotCompiled(f"the compiled model has {len(model) >> 20} MB, more than {MAX_BYTES >> 20}")
+        raise CannotCompile(f"the compiled model has {len(model) >> 20} MB, more than {MAX_BYTES >> 20}")
     return model
 
 
@@ -66,12 +66,12 @@ def _outputs(estimator: Any, answers: Answers) -> dict[str, Value]:
     found = {PREDICTION: answers.prediction}
     if hasattr(estimator, "predict_proba"):
         if answers.probability is None:
-            raise NotCompiled(f"{type(estimator).__name__}: its probabilities have no converter")
+            raise CannotCompile(f"{type(estimator).__name__}: its probabilities have no converter")
         if isinstance(answers.probability, list):
             return found | {f"{PROBABILITY}_{index}": one for index, one in enumerate(answers.probability)}
         return found | {PROBABILITY: answers.probability}
     if hasattr(estimator, "decision_function"):
         if answers.score is None:
-            raise NotCompiled(f"{type(estimator).__name__}: its scores have no converter")
+            raise CannotCompile(f"{type(estimator).__name__}: its scores have no converter")
         found[SCORE] = answers.score
     return found

@@ -19,11 +19,11 @@ from modelroll_server.artifact import digest as digests
 from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.version import is_version
 from modelroll_server.errors import LoadError, PackFailed
-from modelroll_server.packing import compiled as compiling
-from modelroll_server.packing import golden, inputs, modules, refusals, samples, writing
-from modelroll_server.packing.compiled import Compiled, NotCompiled
+from modelroll_server.packing import golden, inputs, modules, proving, refusals, samples, writing
+from modelroll_server.packing.proving import Compiled, NotCompiled
 from modelroll_server.runtimes import estimators, files, gates, requirements, scikit
 from modelroll_server.schema import Input, Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Outputs, Table
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
     files = {loaded.name: loaded.data}
     compiled: Compiled | NotCompiled | None = None
     if request.compile:
-        compiled = compiling.attempt(loaded.estimator, manifest, table, seconds=request.check_seconds)
+        compiled = proving.attempt(loaded.estimator, manifest, table, seconds=request.check_seconds)
     if isinstance(compiled, NotCompiled) and request.require_compiled:
         raise NotCompilable(compiled)
     if isinstance(compiled, Compiled):
-        manifest = compiling.added(manifest, _file(compiled.data), compiled)
-        files = {compiling.FILE: compiled.data, **files}
+        manifest = proving.added(manifest, _file(compiled.data), compiled)
+        files = {proving.FILE: compiled.data, **files}
     place = writing.write(out, manifest, files, replace=replace)
     return Packed(place, digests.of_bytes(manifests.encode(manifest)), manifest, compiled)
 
@@ -309,7 +309,7 @@ def _checked(manifest: manifests.Manifest, runtime: scikit.SklearnRuntime) -> ma
     """The manifest as a server will read it, its gates passed once."""
     try:
         read = manifests.decode(manifests.encode(manifest))
-        gates.check_golden(read, Schema(read.inputs), runtime)
+        gates.check_golden(read, JsonDecoder(Schema(read.inputs)), runtime)
     except LoadError as error:
         raise PackFailed(error.message) from error
     return read

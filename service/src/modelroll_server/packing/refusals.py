@@ -5,15 +5,15 @@ schema refuses: that is the rule, and the answers are written into the inputs.
 """
 
 import math
-import struct
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from modelroll_server.errors import PackFailed
+from modelroll_server.packing import ordinals
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Input, Scalar
 from modelroll_server.tensors import Array, Datatype, Table
@@ -127,14 +127,12 @@ def _categories(questions: Questions, index: int, column: Input, rows: Table, kn
 
 
 def _largest_integer(questions: Questions, index: int) -> float | None:
-    if all(questions.accepts(index, sign * value) for sign in (1, -1) for value in (2**53 + 1, 2**63 - 1)):
+    def both(magnitude: int) -> bool:
+        return questions.accepts(index, magnitude) and questions.accepts(index, -magnitude)
+
+    if both(2**53 + 1) and both(2**63 - 1):
         return None
-    low, high = 0, 2**63 - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        both = questions.accepts(index, middle) and questions.accepts(index, -middle)
-        low, high = (middle, high) if both else (low, middle)
-    return float(low)
+    return float(_last(both, np.array([0, 2**63 - 1])))
 
 
 def _largest_number(questions: Questions, index: int) -> float | None:
@@ -145,19 +143,17 @@ def _largest_number(questions: Questions, index: int) -> float | None:
         return None
     if both(_LAST_TO_FLOAT32) and not both(math.nextafter(_LAST_TO_FLOAT32, math.inf)):
         return _LAST_TO_FLOAT32
-    low, high = _ordinal(0.0), _ordinal(_LARGEST)
-    while high - low > 1:  # adjacent doubles have adjacent ordinals: 63 questions at most
-        middle = (low + high) // 2
-        low, high = (middle, high) if both(_double(middle)) else (low, middle)
-    return _double(low)
+    return float(_last(both, np.array([0.0, _LARGEST])))
 
 
-def _ordinal(value: float) -> int:
-    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+def _last(is_taken: Callable[[Any], bool], ends: Array) -> Any:
+    """The largest magnitude that is taken, between one that is and one that is not: 63 questions at most."""
 
+    def side(values: Array, _: Array) -> Array:
+        return np.array([is_taken(value) for value in values.tolist()], bool)
 
-def _double(ordinal: int) -> float:
-    return float(struct.unpack("<d", struct.pack("<q", ordinal))[0])
+    found, _ = ordinals.bisect(ends[:1], ends[1:], side, expired=lambda: False)
+    return found[0].item()
 
 
 def _present(column: Array) -> Array:

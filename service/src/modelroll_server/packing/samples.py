@@ -17,7 +17,7 @@ from modelroll_server.tensors import Array, Datatype, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_ROWS = 10_000
+MAX_SAMPLES = 10_000
 
 
 def read(path: Path) -> "pd.DataFrame":
@@ -32,14 +32,14 @@ def read(path: Path) -> "pd.DataFrame":
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         elif path.suffix == ".csv":
-            frame = pd.read_csv(path, nrows=MAX_ROWS)
+            frame = pd.read_csv(path, nrows=MAX_SAMPLES)
         else:
             raise PackFailed(f"{path} is neither .parquet nor .csv")
     except (OSError, ValueError) as error:  # pandas and pyarrow say what is wrong with a ValueError
         raise PackFailed(f"{path} cannot be read: {error}") from error
     if not len(frame):
         raise PackFailed(f"{path} has no rows")
-    return frame.head(MAX_ROWS)
+    return frame.head(MAX_SAMPLES)
 
 
 def datatype(name: str, column: "pd.Series[Any]") -> Datatype:

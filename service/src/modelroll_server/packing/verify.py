@@ -8,11 +8,12 @@ from pathlib import Path
 from modelroll_server.artifact.opening import OpenArtifact, open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.errors import LoadError
-from modelroll_server.packing import compiled, equality
+from modelroll_server.packing import equality, proving
 from modelroll_server.runtimes import gates, loading
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.runtimes.onnx import OnnxRuntime
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,24 @@ def _steps(path: Path, digest: str | None, check_seconds: float) -> Iterator[Che
         entry = loaded.manifest.sklearn
         trained = loading.load_sklearn(opened, loaded.manifest, entry).estimator if entry and opened.manifest else None
     manifest = loaded.manifest
-    schema = Schema(manifest.inputs)
+    decoder = JsonDecoder(Schema(manifest.inputs))
     yield Check(
         "model", None, f"{manifest.model} {manifest.version}, a {manifest.task} of {len(manifest.inputs)} inputs"
     )
-    gates.warm_up(manifest, schema, loaded.runtime)
+    gates.warm_up(manifest, decoder, loaded.runtime)
     yield Check("warm-up", None, f"answers 1 and {gates.WARM_UP_ROWS} rows")
-    gates.check_golden(manifest, schema, loaded.runtime)
+    gates.check_golden(manifest, decoder, loaded.runtime)
     rows = len(manifest.golden.rows) if manifest.golden else 0
     yield Check("golden rows", None, f"{rows} reproduced" if rows else "none to reproduce")
     if isinstance(loaded.runtime, OnnxRuntime) and trained is not None:
-        yield _equality(loaded, loaded.runtime, trained, schema, check_seconds)
+        yield _equality(loaded, loaded.runtime, trained, decoder.schema, check_seconds)
 
 
 def _equality(loaded: Loaded, runtime: OnnxRuntime, trained: object, schema: Schema, seconds: float) -> Check:
     """The comparison of `pack`, with the golden rows for samples: the others are not in the artifact."""
     golden = loaded.manifest.golden
     samples = schema.decode_rows(golden.rows if golden else [])
-    found = compiled.check(trained, loaded.manifest, runtime, samples, seconds=seconds)
+    found = proving.check(trained, loaded.manifest, runtime, samples, seconds=seconds)
     if isinstance(found, equality.Differs):
         return Check("compiled", "CompiledDiffers", found.reason)
     return Check("compiled", None, f"answers {sum(found.rows.values()):,} rows as scikit-learn does")

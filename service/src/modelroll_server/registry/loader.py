@@ -23,6 +23,7 @@ from modelroll_server.registry.version import Version
 from modelroll_server.runtimes import gates, loading
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 
 _log = structlog.get_logger(__name__)
 
@@ -51,9 +52,9 @@ class Loader:
         began = time.monotonic()
         try:
             loaded = self._open(content, baseline)
-            schema = Schema(loaded.manifest.inputs, extra_fields=self._extra_fields)
-            gates.warm_up(loaded.manifest, schema, loaded.runtime)
-            gates.check_golden(loaded.manifest, schema, loaded.runtime)
+            decoder = JsonDecoder(Schema(loaded.manifest.inputs, extra_fields=self._extra_fields))
+            gates.warm_up(loaded.manifest, decoder, loaded.runtime)
+            gates.check_golden(loaded.manifest, decoder, loaded.runtime)
         except errors.LoadError:
             raise
         except (Exception, SystemExit) as error:  # unpickling runs foreign code: whatever it raises is its failure
@@ -61,7 +62,7 @@ class Loader:
         found = Content(loaded.manifest.version, content.path, loaded.digest, content.env)
         now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         seconds = time.monotonic() - began
-        return Version(found, loaded.manifest, schema, loaded.runtime, loaded.digest, now, seconds)
+        return Version(found, loaded.manifest, decoder, loaded.runtime, loaded.digest, now, seconds)
 
     def _open(self, content: Content, baseline: Content | None) -> Loaded:
         with self._opened(content, content.digest) as opened:

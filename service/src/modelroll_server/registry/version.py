@@ -18,27 +18,27 @@ class Version:
     Attributes:
         content: Where it came from, with the version and digest that were found there.
         manifest: Its own.
-        schema: Its inputs, compiled.
+        json: Reads JSON rows of its inputs.
         runtime: What answers.
         loaded: When it passed its gates, RFC 3339 UTC.
         seconds: How long loading and checking took.
-        json: Reads JSON rows of this schema.
+        schema: Its inputs, compiled.
         attached: What other layers keep with a version (its queue, its counters), each under its own name, so that it
             goes when the version goes.
     """
 
     content: Content
     manifest: Manifest
-    schema: Schema
+    json: JsonDecoder
     runtime: Runtime
     digest: str
     loaded: str
     seconds: float
-    json: JsonDecoder = dataclasses.field(init=False)
+    schema: Schema = dataclasses.field(init=False)
     attached: dict[str, Any] = dataclasses.field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "json", JsonDecoder(self.schema))
+        object.__setattr__(self, "schema", self.json.schema)
 
     @property
     def model(self) -> str:

@@ -130,6 +130,11 @@ class Watcher:
         self._marker.set(want.revision)
         try:
             await self._candidates.load(want, targets.gated_by_baseline(snapshot, want))
+        except errors.LoadError:
+            raise
+        except Exception as error:  # one of our own; it would be met again at every reading
+            _log.exception("the load failed as nobody foresaw", revision=want.revision)
+            raise errors.LoadFailed(f"{type(error).__name__}: {error}") from error
         finally:
             self._marker.clear()
 

@@ -1,23 +1,26 @@
 """The gates that a loaded version passes before it answers anybody: it runs, and it reproduces its golden rows.
 
+Rows are read from JSON, as callers' are: a version that could not read those would be live and answer nobody.
 Used where a version is loaded and where one is packed or verified. Knows nothing of revisions or requests.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.errors import GoldenRowsDiffer, RequestError, WarmUpFailed
 from modelroll_server.runtimes.base import Runtime
-from modelroll_server.schema import Schema
+from modelroll_server.schema import Row, Scalar
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Table
 
 WARM_UP_ROWS = 32
 
 
-def warm_up(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
+def warm_up(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> None:
     """Answer one row and a batch, so that the first caller does not pay for what is done once.
 
     Raises:
@@ -27,7 +30,7 @@ def warm_up(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
     if not rows:
         return
     try:
-        one = schema.decode_rows(rows[:1])
+        one = decoder.schema.table([_read(decoder, rows[0])])
         batch = Table.concat([one] * WARM_UP_ROWS)
         answered = [runtime.predict(table).rows for table in (one, batch)]
     except Exception as error:  # a model raises what it likes
@@ -36,7 +39,7 @@ def warm_up(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
         raise WarmUpFailed("the model answers with another number of rows", expected=[1, WARM_UP_ROWS], found=answered)
 
 
-def check_golden(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
+def check_golden(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> None:
     """Answer the golden rows, in one batch, and compare.
 
     Raises:
@@ -45,10 +48,15 @@ def check_golden(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
     golden = manifest.golden
     if golden is None or not golden.rows:
         return
+    asked = []
+    for index, row in enumerate(golden.rows):
+        try:
+            asked.append(_read(decoder, row))
+        except RequestError as error:
+            sentence = f"the schema refuses {error.field} of golden row {index}: {error.message}"
+            raise GoldenRowsDiffer(sentence) from error
     try:
-        outputs = runtime.predict(schema.decode_rows(golden.rows, "golden row {}".format))
-    except RequestError as error:
-        raise GoldenRowsDiffer(f"the schema refuses {error.field}: {error.message}") from error
+        outputs = runtime.predict(decoder.schema.table(asked))
     except Exception as error:  # a model raises what it likes
         raise GoldenRowsDiffer(f"the model raised on the golden rows: {type(error).__name__}: {error}") from error
     expected = {"prediction": golden.prediction, "probability": golden.probability, "score": golden.score}
@@ -64,6 +72,10 @@ def check_golden(manifest: Manifest, schema: Schema, runtime: Runtime) -> None:
             if answer != rows[index] and (exact or not _close(rows[index], answer, golden.rtol, golden.atol)):
                 sentence = f"golden row {index} has another {name}"
                 raise GoldenRowsDiffer(sentence, expected=rows[index], found=answer)
+
+
+def _read(decoder: JsonDecoder, row: Sequence[Scalar | None]) -> Row:
+    return decoder.row(msgspec.json.encode(dict(zip(decoder.schema.names, row, strict=True))))
 
 
 def _close(expected: Any, found: Any, rtol: float, atol: float) -> bool:

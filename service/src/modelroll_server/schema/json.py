@@ -4,6 +4,7 @@ A schema is compiled once into types that msgspec decodes and checks in one go. 
 that way takes a little more (`3.0` for an integer) and says what is wrong.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from modelroll_server import errors
-from modelroll_server.schema.checks import checker, largest_integer, largest_number
+from modelroll_server.schema.checks import Refused, checker, largest_integer, largest_number
 from modelroll_server.schema.inputs import Input
 from modelroll_server.schema.schema import MAX_ROWS, Row, Schema
 from modelroll_server.tensors import Datatype
@@ -24,10 +25,14 @@ _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowErr
 
 
 class JsonDecoder:
-    """Reads the bodies of one schema."""
+    """Reads the bodies of one schema.
+
+    Attributes:
+        schema: That one.
+    """
 
     def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+        self.schema = schema
         self._has_features = "features" in schema.names
         self._nan = tuple(index for index, column in enumerate(schema.inputs) if column.missing == "nan")
         self._after = tuple(_checked_after(schema))
@@ -83,7 +88,7 @@ class JsonDecoder:
         prefix = ""
         if set(value) == {"features"} and not self._has_features:
             value, prefix = value["features"], "features"
-        return self._schema.decode_row(value, prefix)
+        return self.schema.decode_row(value, prefix)
 
     def _slow_rows(self, value: Any) -> list[Row]:
         if isinstance(value, dict):
@@ -96,7 +101,7 @@ class JsonDecoder:
         if not isinstance(value, list):
             raise errors.InvalidField("instances is not a list of objects or arrays", field="instances")
         _check_count(len(value))
-        return self._schema.check_rows(value, "instances[{}]".format)
+        return self.schema.check_rows(value, "instances[{}]".format)
 
 
 def document(body: bytes) -> Any:
@@ -160,9 +165,12 @@ def _is_enumerated(column: Input) -> bool:
 
 
 def _only(column: Input) -> Any:
-    limit = largest_integer(column)
-    known = [value for value in column.categories or () if isinstance(value, str) or -limit <= value <= limit]
-    return Literal[tuple(known)]
+    check = checker(column)
+    known = []
+    for value in column.categories or ():
+        with contextlib.suppress(Refused):  # a value that the column cannot hold: nobody can send it
+            known.append(check(value))
+    return Literal[tuple(known)] if known else _NEVER
 
 
 def _checked_after(schema: Schema) -> list[tuple[int, Callable[[Any], Any]]]:

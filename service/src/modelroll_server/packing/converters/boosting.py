@@ -6,7 +6,7 @@ import numpy as np
 
 from modelroll_server.packing.converters import trees
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.tensors import Array
 
@@ -67,7 +67,7 @@ def _first_guess(estimator: Any, count: int) -> Array:
     """What boosting starts from, when it is the same for every row."""
     init = estimator.init_
     if init != "zero" and type(init).__name__ not in {"DummyClassifier", "DummyRegressor"}:
-        raise NotCompiled(f"it starts from a {type(init).__name__}")
+        raise CannotCompile(f"it starts from a {type(init).__name__}")
     zeros = np.zeros((1, estimator.n_features_in_))
     guess: Array = np.asarray(estimator._raw_predict_init(zeros), np.float64)  # noqa: SLF001 - nowhere else
     return guess.reshape(count)
@@ -75,7 +75,7 @@ def _first_guess(estimator: Any, count: int) -> Array:
 
 def _hist_gradient_boosting(graph: Graph, estimator: Any, frame: Frame) -> Value:
     if getattr(estimator, "_preprocessor", None) is not None:
-        raise NotCompiled("it has categorical features")
+        raise CannotCompile("it has categorical features")
     baseline = np.ravel(estimator._baseline_prediction)  # noqa: SLF001 - nowhere else
     count = len(baseline)
     grown = [_constant(baseline)]
@@ -83,7 +83,7 @@ def _hist_gradient_boosting(graph: Graph, estimator: Any, frame: Frame) -> Value
         for target, one in enumerate(stage):
             nodes = one.nodes
             if nodes["is_categorical"].any():
-                raise NotCompiled("it has categorical features")
+                raise CannotCompile("it has categorical features")
             leaf = nodes["is_leaf"].astype(bool)
             value = np.zeros((len(nodes), count))
             value[:, target] = nodes["value"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from modelroll_server.packing.converters.distances import squared
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.graph import Graph, Value
 
 
@@ -17,7 +17,7 @@ def nearest_centroid(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, equation 18.2.
     """
     if estimator.metric != "euclidean":
-        raise NotCompiled(f"it measures {estimator.metric} distances")
+        raise CannotCompile(f"it measures {estimator.metric} distances")
     values, centroids = frame.numbers(), np.asarray(estimator.centroids_, np.float64)
     nearest = graph.argmin(squared(graph, values, centroids))
     if not hasattr(estimator, "predict_proba"):  # before scikit-learn 1.6
@@ -46,7 +46,7 @@ def bisecting_k_means(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 
     found = label(estimator._bisecting_tree)  # noqa: SLF001 - nowhere else
     if isinstance(found, int):
-        raise NotCompiled("it found one cluster")
+        raise CannotCompile("it found one cluster")
     return Answers(found)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from modelroll_server.packing.converters.frame import Column, Frame
 from modelroll_server.packing.converters.registry import (
     Answers,
-    NotCompiled,
+    CannotCompile,
     compile_predictor,
     compile_transformer,
     predictor,
@@ -64,17 +64,17 @@ def threshold(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     if limit == "auto":
         limit = 0.5 if by_probability else 0.0
     if len(estimator.classes_) > 2 or isinstance(answers.probability, list):
-        raise NotCompiled("it has more than two classes")
+        raise CannotCompile("it has more than two classes")
     # A tuned one knows its positive class by its scorer, and by nothing public.
     tuned = not hasattr(estimator, "pos_label")
     label = estimator._curve_scorer._get_pos_label() if tuned else estimator.pos_label  # noqa: SLF001 - see above
     positive = 1 if label is None else list(estimator.classes_).index(label)
     if by_probability:
         if answers.probability is None:
-            raise NotCompiled("its classifier has no probabilities")
+            raise CannotCompile("its classifier has no probabilities")
         score = answers.probability.column(positive)
     elif answers.score is None:
-        raise NotCompiled("its classifier has no scores")
+        raise CannotCompile("its classifier has no scores")
     else:
         score = answers.score if positive else -answers.score
     is_positive = score.at_least(float(limit))

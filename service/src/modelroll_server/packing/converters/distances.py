@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor, transformer
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor, transformer
 from modelroll_server.packing.converters.trees import outlier
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.tensors import Array
@@ -31,17 +31,31 @@ def by_products(graph: Graph, values: Value, others: Array) -> Value:
 
 def powered(graph: Graph, values: Value, estimator: Any, fitted: Array) -> Value:
     """Distances of a neighbours' estimator, up to a power that keeps their order."""
-    metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
-    if metric == "euclidean" or (metric == "minkowski" and power == 2):
+    metric, power = _metric(estimator)
+    if is_euclidean(estimator):
         return squared(graph, values, fitted)
     if fitted.size > _MAX_DIFFERENCES:
-        raise NotCompiled(f"it measures {metric} distances to {len(fitted):,} rows")
+        raise CannotCompile(f"it measures {metric} distances to {len(fitted):,} rows")
     difference = graph.op("Abs", values.reshape(-1, 1, fitted.shape[1]) - fitted)
     if metric in {"manhattan", "cityblock", "l1"} or (metric == "minkowski" and power == 1):
         return graph.sum(difference, axis=2, keep=False)
     if metric == "chebyshev":
         return graph.reduce("Max", difference, axis=2, keep=False)
-    raise NotCompiled(f"it measures {metric} distances")
+    raise CannotCompile(f"it measures {metric} distances")
+
+
+def is_euclidean(estimator: Any) -> bool:
+    """Whether `powered` gives squares: the distances are their roots."""
+    metric, power = _metric(estimator)
+    return metric == "euclidean" or (metric == "minkowski" and power == 2)
+
+
+def fitted_rows(estimator: Any) -> Array:
+    """The rows that a neighbours' estimator keeps, [rows, columns]."""
+    kept = estimator._fit_X  # noqa: SLF001 - nowhere else
+    if kept.shape[0] > _MAX_KEPT:
+        raise CannotCompile(f"it keeps {kept.shape[0]:,} rows, and looks at each of them when it is compiled")
+    return np.asarray(kept.toarray() if hasattr(kept, "toarray") else kept, np.float64)
 
 
 @predictor("KNeighborsRegressor")
@@ -61,7 +75,7 @@ def neighbours_regressor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def neighbours_classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The votes of the nearest."""
     if estimator.outputs_2d_:
-        raise NotCompiled("many labels at once")
+        raise CannotCompile("many labels at once")
     indexes, weights = _nearest(graph, estimator, frame)
     votes = _votes(graph, estimator._y, len(estimator.classes_), indexes, weights)  # noqa: SLF001 - nowhere else
     return Answers(graph.argmax(votes), votes / graph.sum(votes))
@@ -98,7 +112,7 @@ def nearest_centre(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The nearest centre."""
     centres = np.asarray(estimator.cluster_centers_, np.float64)
     if not len(centres):
-        raise NotCompiled("it found no cluster")
+        raise CannotCompile("it found no cluster")
     return Answers(graph.argmin(by_products(graph, frame.numbers(), centres)))
 
 
@@ -122,31 +136,27 @@ def elliptic_envelope(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 
 def _nearest(graph: Graph, estimator: Any, frame: Frame) -> tuple[Value, Value | None]:
     """The indexes of the nearest, [rows, k], and their weights (None when they are equal)."""
-    fitted = _fitted(estimator)
+    fitted = fitted_rows(estimator)
     distance = powered(graph, frame.numbers(), estimator, fitted)
     count = np.array([estimator.n_neighbors], np.int64)
     nearest, indexes = graph.ops("TopK", distance, count, dtypes=(None, np.int64), axis=1, largest=0, sorted=1)
     if estimator.weights == "uniform" or estimator.weights is None:
         return indexes, None
     if estimator.weights != "distance":
-        raise NotCompiled("its weights are a function")
-    metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
-    euclidean = metric == "euclidean" or (metric == "minkowski" and power == 2)
-    far = graph.op("Sqrt", nearest) if euclidean else nearest
+        raise CannotCompile("its weights are a function")
+    far = graph.op("Sqrt", nearest) if is_euclidean(estimator) else nearest
     same = far.equals(0.0)
     any_same = graph.reduce("Max", same.cast(np.float64)).equals(1.0)
     inverse = graph.constant(1.0) / graph.where(same, 1.0, far)
     return indexes, graph.where(any_same, same.cast(np.float64), inverse)
 
 
-def _fitted(estimator: Any) -> Array:
-    fitted = estimator._fit_X  # noqa: SLF001 - nowhere else
-    if hasattr(fitted, "toarray"):
-        fitted = fitted.toarray()
-    values = np.asarray(fitted, np.float64)
-    if len(values) > _MAX_KEPT:
-        raise NotCompiled(f"it keeps {len(values):,} rows, and looks at each of them when it is compiled")
-    return values
+def _metric(estimator: Any) -> tuple[str, float]:
+    """Its name, and the power of Minkowski's, which has a meaning for that one alone."""
+    more = estimator.effective_metric_params_ or {}
+    if more.get("w") is not None:
+        raise CannotCompile("its metric weighs the columns")
+    return estimator.effective_metric_, more.get("p", estimator.p)
 
 
 def _votes(graph: Graph, labels: Any, count: int, indexes: Value, weights: Value | None) -> Value:
@@ -157,9 +167,7 @@ def _votes(graph: Graph, labels: Any, count: int, indexes: Value, weights: Value
 
 def _within(graph: Graph, estimator: Any, frame: Frame) -> Value:
     if estimator.weights not in {"uniform", None}:
-        raise NotCompiled("it weighs by distance")
-    metric, power = estimator.effective_metric_, (estimator.effective_metric_params_ or {}).get("p", estimator.p)
-    euclidean = metric == "euclidean" or (metric == "minkowski" and power == 2)
-    distance = powered(graph, frame.numbers(), estimator, _fitted(estimator))
+        raise CannotCompile("it weighs by distance")
+    distance = powered(graph, frame.numbers(), estimator, fitted_rows(estimator))
     radius = float(estimator.radius)
-    return distance.at_most(radius * radius if euclidean else radius).cast(np.float64)
+    return distance.at_most(radius * radius if is_euclidean(estimator) else radius).cast(np.float64)

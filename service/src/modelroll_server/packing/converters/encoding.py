@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import NotCompiled, transformer
+from modelroll_server.packing.converters.registry import CannotCompile, transformer
 from modelroll_server.packing.graph import ML, Graph, Value
 from modelroll_server.tensors import Array
 
@@ -35,7 +35,7 @@ def one_hot_encoder(graph: Graph, estimator: Any, frame: Frame) -> Frame:
         if dropped is not None:
             placed = _without(placed, _dropped_row(made, int(dropped)))
             if rest and rest[-1] >= sum(len(part) for part in columns):
-                raise NotCompiled("it drops a category of a column with rare ones")
+                raise CannotCompile("it drops a category of a column with rare ones")
         columns.append(placed)
         start += count
     weights = np.concatenate(columns)
@@ -53,7 +53,7 @@ def ordinal_encoder(graph: Graph, estimator: Any, frame: Frame) -> Frame:
     if getattr(estimator, "infrequent_categories_", None) and any(
         one is not None for one in estimator.infrequent_categories_
     ):
-        raise NotCompiled("it has rare categories")
+        raise CannotCompile("it has rare categories")
     tables = []
     for categories in estimator.categories_:
         table = np.arange(len(categories), dtype=np.float64)
@@ -67,7 +67,7 @@ def ordinal_encoder(graph: Graph, estimator: Any, frame: Frame) -> Frame:
 def target_encoder(graph: Graph, estimator: Any, frame: Frame) -> Frame:
     """The mean of the target for the category, the mean of all for an unknown one."""
     if getattr(estimator, "target_type_", "") == "multiclass":
-        raise NotCompiled("it has a column a class")
+        raise CannotCompile("it has a column a class")
     tables = [np.asarray(table, np.float64) for table in estimator.encodings_]
     unknown = [float(np.ravel(estimator.target_mean_)[0])] * frame.width
     return Frame.of(look_up(graph, frame, estimator.categories_, tables, unknown), frame.width)
@@ -119,7 +119,7 @@ def _hot(graph: Graph, frame: Frame, categories: Sequence[Array], wanted: Array 
 def _texts_equal(graph: Graph, frame: Frame, columns: Array, values: Sequence[Any]) -> Value:
     known = sorted({value for value in values if isinstance(value, str)})
     if not all(isinstance(value, str) or _is_missing(value) for value in values):
-        raise NotCompiled("an encoder of a column of texts knows numbers")
+        raise CannotCompile("an encoder of a column of texts knows numbers")
     number = {text: index for index, text in enumerate(known)}
     ids = graph.op(
         "LabelEncoder",
@@ -147,7 +147,7 @@ def _marked(value: Any, marker: str) -> int:
 
 def _numbers_equal(graph: Graph, frame: Frame, columns: Array, values: Sequence[Any]) -> Value:
     if any(isinstance(value, str) for value in values):
-        raise NotCompiled("an encoder of a column of numbers knows texts")
+        raise CannotCompile("an encoder of a column of numbers knows texts")
     exact = all(isinstance(value, bool | int | np.bool_ | np.integer) for value in values)
     if exact and all(column.tensor.dtype.kind in "ib" for column in frame.columns):
         return _repeated(frame.integers(), columns, frame.width).equals(np.array([int(value) for value in values]))

@@ -7,7 +7,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from modelroll_server.packing.converters.frame import Column, Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, compile_predictor, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, compile_predictor, predictor
 from modelroll_server.packing.graph import Graph, Value
 
 
@@ -73,7 +73,7 @@ def ada_boost_classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """Weighted votes, for one class and against the others: SAMME, Zhu et al., Multi-class AdaBoost, 2009."""
     count = len(estimator.classes_)
     if count < 2 or getattr(estimator, "algorithm", "SAMME") == "SAMME.R":
-        raise NotCompiled("it has one class, or boosts by SAMME.R")
+        raise CannotCompile("it has one class, or boosts by SAMME.R")
     weights = np.asarray(estimator.estimator_weights_, np.float64)[: len(estimator.estimators_)]
     votes = []
     for one, weight in zip(estimator.estimators_, weights, strict=True):
@@ -133,7 +133,7 @@ def dummy_regressor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def dummy_classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The same label for all; not at random."""
     if estimator.strategy in {"uniform", "stratified"} or isinstance(estimator.classes_, list):
-        raise NotCompiled("it answers at random")
+        raise CannotCompile("it answers at random")
     classes, prior = list(estimator.classes_), np.asarray(estimator.class_prior_, np.float64)
     index = classes.index(estimator.constant) if estimator.strategy == "constant" else int(prior.argmax())
     probability = prior if estimator.strategy == "prior" else np.eye(len(classes))[index]
@@ -167,7 +167,7 @@ def isotonic(graph: Graph, estimator: Any, values: Value) -> Value:
     x = np.asarray(estimator.X_thresholds_, np.float64)
     y = np.asarray(estimator.y_thresholds_, np.float64)
     if estimator.out_of_bounds == "raise":
-        raise NotCompiled("it raises out of its bounds")
+        raise CannotCompile("it raises out of its bounds")
     if len(x) == 1:
         return values * 0.0 + float(y[0])
     inside = graph.op("Min", graph.op("Max", values, float(x[0])), float(x[-1]))
@@ -193,7 +193,7 @@ def total(values: Sequence[Value]) -> Value:
 def _calibrated(graph: Graph, one: Any, frame: Frame) -> Value:
     answers, count = compile_predictor(graph, one.estimator, frame), len(one.classes)
     if len(one.estimator.classes_) != count:
-        raise NotCompiled("one of its parts has not seen all classes")
+        raise CannotCompile("one of its parts has not seen all classes")
     if answers.score is not None and hasattr(one.estimator, "decision_function"):
         said = answers.score.reshape(-1, 1) if count == 2 else answers.score
     else:
@@ -219,7 +219,7 @@ def _calibrated(graph: Graph, one: Any, frame: Frame) -> Value:
 
 def _tempered(graph: Graph, one: Any, answers: Answers, said: Value, *, binary: bool) -> Value:
     if answers.score is None or not hasattr(one.estimator, "decision_function"):
-        raise NotCompiled("it scales the temperature of probabilities")
+        raise CannotCompile("it scales the temperature of probabilities")
     logits = graph.concat([-said, said]) if binary else said
     return graph.softmax(logits * float(one.calibrators[0].beta_))
 
@@ -234,7 +234,7 @@ def _said(graph: Graph, answers: Answers, method: str, classes: Any, *, binary: 
     """What one estimator adds to a stack."""
     if method == "predict_proba":
         if not isinstance(answers.probability, Value):
-            raise NotCompiled("many labels at once")
+            raise CannotCompile("many labels at once")
         if binary:
             return Frame.of(answers.probability.take([1]), 1)
         return Frame.of(answers.probability, len(classes))
@@ -251,7 +251,7 @@ def _spread(graph: Graph, answers: Answers, classes: Any, among: Sequence[Any]) 
     """Probabilities, or votes, of an estimator that may not know all classes: [rows, all classes]."""
     places = _places(classes, among)
     if isinstance(answers.probability, list):
-        raise NotCompiled("many labels at once")
+        raise CannotCompile("many labels at once")
     if answers.probability is None:
         return graph.op(
             "Gather", graph.constant(np.eye(len(among))[places]), answers.prediction, dtype=np.float64, axis=0

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import numpy as np
 
-from modelroll_server.packing.converters.registry import NotCompiled
+from modelroll_server.packing.converters.registry import CannotCompile
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.runtimes.onnx import LOWER_CASE_TEXTS
 
@@ -74,10 +74,10 @@ class Frame:
         """All of it as float64 [rows, width], as scikit-learn has it before it computes.
 
         Raises:
-            NotCompiled: Some columns are texts.
+            CannotCompile: Some columns are texts.
         """
         if any(column.is_text for column in self.columns):
-            raise NotCompiled("it reads texts as numbers")
+            raise CannotCompile("it reads texts as numbers")
         return self._together(np.float64)
 
     def integers(self) -> Value:
@@ -88,23 +88,23 @@ class Frame:
         """All of it as texts [rows, width]; what is missing is some text or other.
 
         Raises:
-            NotCompiled: Some columns are not texts.
+            CannotCompile: Some columns are not texts.
         """
         if not all(column.is_text for column in self.columns):
-            raise NotCompiled("texts and numbers meet in one encoder")
+            raise CannotCompile("texts and numbers meet in one encoder")
         return self._together(np.object_)
 
     def lower_case(self) -> Value:
         """The same texts in lower case, which is an input of its own: Python knows how, the graph does not.
 
         Raises:
-            NotCompiled: Some columns are not texts that callers give.
+            CannotCompile: Some columns are not texts that callers give.
         """
         self.texts()
         parts = []
         for column in self.columns:
             if not self.graph.is_input(column.tensor):
-                raise NotCompiled("it makes lower case of texts that come from another step")
+                raise CannotCompile("it makes lower case of texts that come from another step")
             tensor = self.graph.input(LOWER_CASE_TEXTS, np.object_, column.of)
             parts.append(tensor if column.of == 1 else tensor.take([column.index]))
         return self.graph.concat(parts)
@@ -117,7 +117,9 @@ class Frame:
         parts = []
         for column in self.columns:
             if column.missing is None:
-                raise NotCompiled("texts that may be missing and texts that come from another step meet in one encoder")
+                raise CannotCompile(
+                    "texts that may be missing and texts that come from another step meet in one encoder"
+                )
             parts.append(column.missing.take([column.index]))
         return self.graph.concat(parts)
 
@@ -134,5 +136,5 @@ class Frame:
             whole = indexes == list(range(columns[0].of))
             parts.append((columns[0].tensor if whole else columns[0].tensor.take(indexes)).cast(dtype))
         if not parts:
-            raise NotCompiled("no column is left")
+            raise CannotCompile("no column is left")
         return self.graph.concat(parts)

@@ -6,7 +6,7 @@ import numpy as np
 
 from modelroll_server.packing.converters.distances import squared
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.tensors import Array
 
@@ -28,7 +28,7 @@ def one_class(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def support_vector_classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """One classifier a pair of classes, and a vote."""
     if hasattr(estimator, "predict_proba"):
-        raise NotCompiled("its probabilities come from an iteration over pairs of classes (probability=True)")
+        raise CannotCompile("its probabilities come from an iteration over pairs of classes (probability=True)")
     count = len(estimator.classes_)
     if count == 2:
         score = _decision(graph, estimator, frame).reshape(-1)
@@ -60,7 +60,7 @@ def kernel_ridge(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def gaussian_process_regressor(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The mean of the process."""
     if not hasattr(estimator, "X_train_"):
-        raise NotCompiled("it was not fitted")
+        raise CannotCompile("it was not fitted")
     kernel = covariance(graph, estimator.kernel_, frame.numbers(), np.asarray(estimator.X_train_, np.float64))
     weights = np.asarray(estimator.alpha_, np.float64)
     mean = kernel @ (weights if weights.ndim == 2 else weights.reshape(-1, 1))
@@ -81,7 +81,7 @@ def covariance(graph: Graph, kernel: Any, values: Value, fitted: Array) -> Value
     if kind == "DotProduct":
         return values @ np.ascontiguousarray(fitted.T) + float(kernel.sigma_0) ** 2
     if kind not in {"RBF", "Matern", "RationalQuadratic"}:
-        raise NotCompiled(f"its kernel is a {kind}")
+        raise CannotCompile(f"its kernel is a {kind}")
     scale = np.asarray(kernel.length_scale, np.float64)
     if kind == "RationalQuadratic":
         distance = squared(graph, values, fitted)
@@ -94,7 +94,7 @@ def covariance(graph: Graph, kernel: Any, values: Value, fitted: Array) -> Value
     if kernel.nu == 0.5:
         return graph.op("Exp", -root)
     if kernel.nu not in {1.5, 2.5}:
-        raise NotCompiled(f"its Matern kernel has nu {kernel.nu}")
+        raise CannotCompile(f"its Matern kernel has nu {kernel.nu}")
     scaled = root * float(np.sqrt(2 * kernel.nu))
     factor = scaled + 1.0 if kernel.nu == 1.5 else scaled + scaled * scaled / 3.0 + 1.0
     return factor * graph.op("Exp", -scaled)
@@ -108,7 +108,7 @@ def _decision(graph: Graph, estimator: Any, frame: Frame) -> Value:
 
 def _support_kernel(graph: Graph, estimator: Any, frame: Frame) -> Value:
     if callable(estimator.kernel) or estimator.kernel == "precomputed":
-        raise NotCompiled("its kernel is a function")
+        raise CannotCompile("its kernel is a function")
     vectors = _dense(estimator.support_vectors_)
     gamma = float(estimator._gamma)  # noqa: SLF001 - nowhere else
     return _kernel(graph, frame.numbers(), vectors, estimator.kernel, (gamma, estimator.coef0, estimator.degree))
@@ -126,7 +126,7 @@ def _kernel(graph: Graph, values: Value, others: Array, kind: Any, parameters: t
         return graph.op("Pow", scaled, float(degree))
     if kind == "sigmoid":
         return graph.op("Tanh", scaled)
-    raise NotCompiled(f"its kernel is {kind}")
+    raise CannotCompile(f"its kernel is {kind}")
 
 
 def _pairwise(estimator: Any) -> tuple[Array, list[tuple[int, int]]]:

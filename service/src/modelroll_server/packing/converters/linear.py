@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.converters.trees import outlier
 from modelroll_server.packing.graph import Graph, Value
 
@@ -89,7 +89,7 @@ def logistic_regression(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The sign, or the largest, of the scores."""
     if np.ndim(estimator.classes_[0]) or isinstance(estimator.classes_, list):
-        raise NotCompiled("many labels at once")
+        raise CannotCompile("many labels at once")
     score = _product(frame, np.asarray(estimator.coef_), estimator.intercept_)
     return Answers(_labels(graph, estimator, score), None, _scores(estimator, score))
 

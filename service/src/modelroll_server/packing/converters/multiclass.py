@@ -8,7 +8,7 @@ from modelroll_server.packing.converters.distances import by_products
 from modelroll_server.packing.converters.ensembles import zeros
 from modelroll_server.packing.converters.frame import Frame
 from modelroll_server.packing.converters.kernels import one_against_one
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, compile_predictor, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, compile_predictor, predictor
 from modelroll_server.packing.graph import Graph, Value
 
 
@@ -16,7 +16,7 @@ from modelroll_server.packing.graph import Graph, Value
 def one_against_rest(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """The class that is surest of itself."""
     if estimator.multilabel_:
-        raise NotCompiled("many labels at once")
+        raise CannotCompile("many labels at once")
     parts = [(one, compile_predictor(graph, one, frame)) for one in estimator.estimators_]
     sure = [_sure(one, answers) for one, answers in parts]
     probability = None
@@ -39,7 +39,7 @@ def one_against_rest(graph: Graph, estimator: Any, frame: Frame) -> Answers:
 def pairwise(graph: Graph, estimator: Any, frame: Frame) -> Answers:
     """Votes of each pair, ties broken by how sure they were."""
     if estimator.pairwise_indices_ is not None:
-        raise NotCompiled("its kernel was computed before")
+        raise CannotCompile("its kernel was computed before")
     count = len(estimator.classes_)
     parts = [(one, compile_predictor(graph, one, frame)) for one in estimator.estimators_]
     sure = graph.concat([_sure(one, answers) for one, answers in parts])
@@ -100,5 +100,5 @@ def _sure(estimator: Any, answers: Answers) -> Value:
     if hasattr(estimator, "decision_function") and answers.score is not None:
         return answers.score.reshape(-1, 1)
     if hasattr(estimator, "decision_function") or not isinstance(answers.probability, Value):
-        raise NotCompiled("one of its parts has neither scores nor probabilities")
+        raise CannotCompile("one of its parts has neither scores nor probabilities")
     return answers.probability.take([1])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor, transformer
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor, transformer
 from modelroll_server.packing.graph import Graph, Value
 
 _ACTIVATIONS = {"logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
@@ -28,7 +28,7 @@ def classifier(graph: Graph, estimator: Any, frame: Frame) -> Answers:
         share = graph.softmax(raw)
         return Answers(graph.argmax(share), share)
     if estimator.n_outputs_ > 1:
-        raise NotCompiled("many labels at once")
+        raise CannotCompile("many labels at once")
     second = graph.op("Sigmoid", raw)
     return Answers(second.reshape(-1).above(0.5).cast(np.int64), graph.complement(second))
 

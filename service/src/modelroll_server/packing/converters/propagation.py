@@ -6,7 +6,7 @@ import numpy as np
 
 from modelroll_server.packing.converters.distances import by_products, squared
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.graph import Graph
 
 
@@ -24,6 +24,6 @@ def label_propagation(graph: Graph, estimator: Any, frame: Frame) -> Answers:
         _, nearest = graph.ops("TopK", distance, count, dtypes=(None, np.int64), axis=1, largest=0, sorted=1)
         total = graph.sum(graph.op("Gather", graph.constant(distributions), nearest, axis=0), keep=False)
     else:
-        raise NotCompiled("its kernel is a function")
+        raise CannotCompile("its kernel is a function")
     probability = total / graph.sum(total)
     return Answers(graph.argmax(probability), probability)

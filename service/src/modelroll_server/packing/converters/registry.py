@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelroll_server.packing.graph import Graph, Value
 
 
-class NotCompiled(Exception):
+class CannotCompile(Exception):
     """This estimator, fitted as it is, is served by scikit-learn; the message says why."""
 
 
@@ -64,7 +64,7 @@ def compile_predictor(graph: "Graph", estimator: Any, frame: "Frame") -> Answers
     """What `estimator` predicts for the columns of `frame`.
 
     Raises:
-        NotCompiled: It has no converter, or is fitted in a way that its converter cannot compile.
+        CannotCompile: It has no converter, or is fitted in a way that its converter cannot compile.
     """
     answers: Answers = _named(estimator, lambda: _found(_PREDICTORS, estimator)(graph, estimator, frame))
     return answers
@@ -79,19 +79,19 @@ def compile_transformer(graph: "Graph", estimator: Any, frame: "Frame") -> "Fram
 def _found(converters: dict[str, Any], estimator: Any) -> Any:
     name = type(estimator).__name__
     if not type(estimator).__module__.startswith("sklearn."):
-        raise NotCompiled("it is no estimator of scikit-learn's own")
+        raise CannotCompile("it is no estimator of scikit-learn's own")
     if name not in converters:
-        raise NotCompiled("there is no converter for it")
+        raise CannotCompile("there is no converter for it")
     return converters[name]
 
 
 def _named(estimator: Any, convert: Callable[[], Any]) -> Any:
     try:
         return convert()
-    except NotCompiled as error:
+    except CannotCompile as error:
         name = type(estimator).__name__
         message = str(error)
-        raise NotCompiled(message if ": " in message else f"{name}: {message}") from error
+        raise CannotCompile(message if ": " in message else f"{name}: {message}") from error
 
 
 def _names_out(estimator: Any) -> Sequence[str] | None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import NotCompiled, transformer
+from modelroll_server.packing.converters.registry import CannotCompile, transformer
 from modelroll_server.packing.graph import Graph, Value
 from modelroll_server.tensors import Array
 
@@ -148,13 +148,13 @@ def function_transformer(graph: Graph, estimator: Any, frame: Frame) -> Frame:
         return frame
     name = getattr(function, "__name__", "")
     if not isinstance(function, np.ufunc) or estimator.kw_args:
-        raise NotCompiled(f"it calls {name or 'a function'}")
+        raise CannotCompile(f"it calls {name or 'a function'}")
     if name == "log1p":
         return Frame.of(graph.op("Log", frame.numbers() + 1.0), frame.width)
     if name == "square":
         return Frame.of(frame.numbers() * frame.numbers(), frame.width)
     if name not in _FUNCTIONS:
-        raise NotCompiled(f"it calls numpy.{name}")
+        raise CannotCompile(f"it calls numpy.{name}")
     return Frame.of(graph.op(_FUNCTIONS[name], frame.numbers()), frame.width)
 
 
@@ -183,7 +183,7 @@ def projection(graph: Graph, estimator: Any, frame: Frame) -> Frame:
     mean = getattr(estimator, "mean_", None)
     components = np.asarray(estimator.components_, np.float64)
     if type(estimator).__name__ == "FactorAnalysis":
-        raise NotCompiled("there is no converter for it")
+        raise CannotCompile("there is no converter for it")
     if mean is not None:
         values = values - np.asarray(mean)
     made = values @ np.ascontiguousarray(components.T)
@@ -201,29 +201,29 @@ def inverse(graph: Graph, estimator: Any, values: Value) -> Value:
         if estimator.inverse_func is None:
             return values
         if not isinstance(estimator.inverse_func, np.ufunc) or way not in {*_FUNCTIONS, "expm1"}:
-            raise NotCompiled(f"it calls {way or 'a function'}")
+            raise CannotCompile(f"it calls {way or 'a function'}")
         return graph.op("Exp", values) - 1.0 if way == "expm1" else graph.op(_FUNCTIONS[way], values)
     if name == "StandardScaler":
         scaled = values * np.asarray(estimator.scale_) if estimator.with_std else values
         return scaled + np.asarray(estimator.mean_) if estimator.with_mean else scaled
     if name == "MinMaxScaler":
         return (values - np.asarray(estimator.min_)) / np.asarray(estimator.scale_)
-    raise NotCompiled(f"there is no converter for the way back of a {name}")
+    raise CannotCompile(f"there is no converter for the way back of a {name}")
 
 
 def _impute_texts(graph: Graph, estimator: Any, frame: Frame) -> Frame:
     if not all(column.is_text for column in frame.columns) or estimator.add_indicator:
-        raise NotCompiled("texts and numbers, or an indicator of missing texts")
+        raise CannotCompile("texts and numbers, or an indicator of missing texts")
     sought = estimator.missing_values
     is_nan = isinstance(sought, float) and np.isnan(sought)
     if not is_nan and sought is not None:
-        raise NotCompiled(f"it takes the text {sought!r} as missing")
+        raise CannotCompile(f"it takes the text {sought!r} as missing")
     absent = frame.missing()
     if absent is None:
         return frame
     markers = {column.marker for column in frame.columns if column.missing is not None}
     if markers != {"nan" if is_nan else "none"}:
-        raise NotCompiled("it replaces another marker of a missing text than the samples have")
+        raise CannotCompile("it replaces another marker of a missing text than the samples have")
     fill = np.array([str(value) for value in estimator.statistics_], object)
     return Frame.of(graph.where(absent, fill, frame.texts(), object), frame.width)
 
@@ -232,7 +232,7 @@ def _absent(graph: Graph, values: Value, marker: Any) -> Value:
     if marker is None or (isinstance(marker, float) and np.isnan(marker)):
         return graph.op("IsNaN", values, dtype=np.bool_)
     if not isinstance(marker, int | float | np.number):
-        raise NotCompiled(f"it takes {marker!r} as missing")
+        raise CannotCompile(f"it takes {marker!r} as missing")
     return values.equals(float(marker))
 
 

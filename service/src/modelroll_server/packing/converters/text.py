@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import NotCompiled, transformer
+from modelroll_server.packing.converters.registry import CannotCompile, transformer
 from modelroll_server.packing.graph import CONTRIB, Graph, Value
 
 _PATTERN = r"(?u)\b\w\w+\b"
@@ -40,7 +40,7 @@ def _counts(graph: Graph, estimator: Any, frame: Frame) -> Value:
     _check(estimator)
     texts = frame.lower_case() if estimator.lowercase else frame.texts()
     if frame.width != 1:
-        raise NotCompiled("it reads more than one column")
+        raise CannotCompile("it reads more than one column")
     words = graph.op(
         "Tokenizer", texts.reshape(-1), domain=CONTRIB, mark=0, mincharnum=1, pad_value="", tokenexp=_WORDS
     )
@@ -68,11 +68,11 @@ def _counts(graph: Graph, estimator: Any, frame: Frame) -> Value:
 def _check(estimator: Any) -> None:
     plain = estimator.analyzer == "word" and estimator.tokenizer is None and estimator.preprocessor is None
     if not plain or estimator.token_pattern != _PATTERN:
-        raise NotCompiled("it finds words in a way of its own")
+        raise CannotCompile("it finds words in a way of its own")
     if estimator.strip_accents is not None:
-        raise NotCompiled("it strips accents")
+        raise CannotCompile("it strips accents")
     if estimator.stop_words is not None and estimator.ngram_range[1] > 1:
-        raise NotCompiled("it makes runs of words over the stop words between them")
+        raise CannotCompile("it makes runs of words over the stop words between them")
 
 
 def _weighted(graph: Graph, estimator: Any, counts: Value) -> Value:

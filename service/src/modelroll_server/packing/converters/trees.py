@@ -12,7 +12,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from modelroll_server.packing.converters.frame import Frame
-from modelroll_server.packing.converters.registry import Answers, NotCompiled, predictor
+from modelroll_server.packing.converters.registry import Answers, CannotCompile, predictor
 from modelroll_server.packing.graph import ML, Graph, Value
 from modelroll_server.tensors import Array
 
@@ -49,7 +49,7 @@ def ensemble(graph: Graph, values: Value, trees: Sequence[Tree]) -> Value:
     targets = trees[0].value.shape[1]
     leaves = np.concatenate([tree.value[tree.left < 0] for tree in trees]).astype(np.float64)
     if leaves.size > _MAX_LEAVES:
-        raise NotCompiled(f"{leaves.shape[0]:,} leaves with {targets} values each are more than a file of ONNX holds")
+        raise CannotCompile(f"{leaves.shape[0]:,} leaves with {targets} values each are more than a file of ONNX holds")
     if ((leaves != 0).sum(axis=1) <= 1).all():
         # A leaf of a tree in ONNX adds to one target: here it need not add to more.
         target = (leaves != 0).argmax(axis=1)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from modelroll_server.packing.equality import ordinals, rows
+from modelroll_server.packing import ordinals
+from modelroll_server.packing.equality import rows
 from modelroll_server.packing.equality.pool import Pool
 from modelroll_server.tensors import Array, Outputs, Table
 

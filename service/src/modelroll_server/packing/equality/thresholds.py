@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modelroll_server.packing.equality import ordinals, rows, trees
+from modelroll_server.packing import ordinals
+from modelroll_server.packing.equality import rows, trees
 from modelroll_server.packing.equality.pool import Pool
 from modelroll_server.tensors import Array, Table
 

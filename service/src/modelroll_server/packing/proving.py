@@ -16,6 +16,7 @@ from modelroll_server.packing import equality
 from modelroll_server.runtimes import gates, scikit
 from modelroll_server.runtimes.onnx import OnnxRuntime
 from modelroll_server.schema import Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Table
 
 FILE = "model.onnx"
@@ -69,19 +70,19 @@ def attempt(estimator: Any, manifest: manifests.Manifest, samples: Table, *, sec
     if importlib.util.find_spec("onnx") is None:
         return NotCompiled('onnx is not installed here: pip install "modelroll-server[pack]"')
     from modelroll_server.packing import compiling
-    from modelroll_server.packing.converters.registry import NotCompiled as NoConverter
+    from modelroll_server.packing.converters.registry import CannotCompile
 
     try:
         data = compiling.compile_model(estimator, manifest.inputs)
         runtime = OnnxRuntime.of(manifest, data)
-    except (NoConverter, LoadError) as error:
+    except (CannotCompile, LoadError) as error:
         return NotCompiled(str(error))
     found = check(estimator, manifest, runtime, samples, seconds=seconds)
     if isinstance(found, equality.Differs):
         return NotCompiled(found.reason, found.counts, found.rows)
     compiled = Compiled(data, found, seconds)
     try:
-        gates.check_golden(manifest, Schema(manifest.inputs), runtime)
+        gates.check_golden(manifest, JsonDecoder(Schema(manifest.inputs)), runtime)
     except LoadError as error:
         return NotCompiled(f"{error.message}: expected {error.expected}, found {error.found}")
     return compiled

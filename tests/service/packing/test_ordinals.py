@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroll_server.packing.equality import ordinals
+from modelroll_server.packing import ordinals
 
 DTYPES: list[tuple[Any, Any]] = [
     (np.float64, st.floats(allow_nan=False, allow_infinity=False)),
