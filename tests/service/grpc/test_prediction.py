@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 import stand_in
+from modelroll_server.grpc import prediction, statuses
 from modelroll_server.grpc import prediction_pb2 as pb
+from modelroll_server.pipeline import Pipeline
+from modelroll_server.schema.arrays import ArrayDecoder
 
 if TYPE_CHECKING:
     from grpc_stand_in import Server
@@ -167,6 +171,57 @@ async def test_a_bad_row_of_a_stream_is_answered_with_its_error(server: "Server"
     assert all("contract must be one of" in one.error for one in answers[1::3])
     assert all(one.error == "the message is no PredictRequest" for one in answers[2::3])
     assert len(answers) == 900
+
+
+async def test_a_fault_of_the_server_answers_its_row_and_is_logged(
+    server: "Server", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("secret")
+
+    async def rows() -> AsyncIterator[pb.PredictRequest]:
+        for tenure in range(3):
+            yield row(tenure)
+
+    monkeypatch.setattr(ArrayDecoder, "row", fail)
+    with capture_logs() as logs:
+        answers = [answer async for answer in stream(server)(rows())]
+    assert [answer.error for answer in answers] == [statuses.UNKNOWN] * 3
+    assert [entry["event"] for entry in logs] == ["a row failed"] * 3
+    assert b'status="500"} 3.0' in server.metrics.exposition()
+
+
+async def test_a_fault_in_reading_a_stream_is_not_its_good_end(
+    server: "Server", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise TypeError("secret")
+
+    monkeypatch.setattr(Pipeline, "begin", fail)
+    call = stream(server)()
+    with capture_logs() as logs:
+        await call.write(row())
+        refused = await refusal(call.read())
+    assert (refused.code(), refused.details()) == (grpc.StatusCode.INTERNAL, statuses.UNKNOWN)
+    assert [entry["event"] for entry in logs] == ["a stream failed"]
+
+
+async def test_a_row_of_a_stream_has_the_time_that_its_caller_gives(
+    server: "Server", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "DEFAULT_SECONDS", 0.05)
+    may_end = threading.Event()
+
+    def wait(_: object) -> None:
+        assert may_end.wait(10)
+
+    server.swap("1.1.0", stand_in.Echo(wait))
+    hurried, patient = stream(server)(), stream(server)(timeout=30)
+    for call in (patient, hurried):
+        await call.write(row(4))
+    assert "deadline" in (await hurried.read()).error
+    may_end.set()
+    assert (await patient.read()).prediction == 4
 
 
 async def test_a_stream_that_is_not_read_does_not_fill_the_server(server: "Server") -> None:

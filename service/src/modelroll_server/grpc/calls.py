@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -46,17 +46,19 @@ class Call:
     Attributes:
         began: On the clock of `time.monotonic`.
         deadline: When its answer must be there, on the same clock.
+        has_deadline: Whether its caller set that.
         request_id: Its caller's, or one made here.
         version: What answers it, once it is pinned.
         is_large: Whether reading its message would keep the event loop from others for long.
     """
 
-    __slots__ = ("began", "deadline", "is_large", "request_id", "version")
+    __slots__ = ("began", "deadline", "has_deadline", "is_large", "request_id", "version")
 
     def __init__(self, context: grpc.aio.ServicerContext, size: int = 0) -> None:
         self.is_large = size >= LARGE_MESSAGE
         self.began = time.monotonic()
         remaining = context.time_remaining()
+        self.has_deadline = remaining is not None
         self.deadline = self.began + (DEFAULT_SECONDS if remaining is None else remaining)
         self.request_id = _request_id(context.invocation_metadata() or ())
         self.version: Version | None = None
@@ -78,7 +80,7 @@ class Call:
 
 
 Unary = Callable[[Any, Call], Awaitable[Message]]
-Stream = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
+Stream = Callable[[grpc.aio.ServicerContext, Call], Awaitable[None]]
 
 
 class Calls:
@@ -122,22 +124,18 @@ class Calls:
     def stream(self, behaviour: Stream) -> grpc.RpcMethodHandler:
         """Many messages in, many out, as bytes: the behaviour reads them, for one that is bad must not end the rest."""
 
-        async def handle(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        async def handle(_: Any, context: grpc.aio.ServicerContext) -> None:
             call = Call(context)
-            code, details, error = grpc.StatusCode.OK, "", None
             try:
-                async for answer in behaviour(messages, call):
-                    yield answer
-                context.set_trailing_metadata(call.trailer())
-            except errors.RequestError as refused:
-                code, details, error = STATUS[type(refused)], refused.message, refused
-            except (asyncio.CancelledError, GeneratorExit):
-                raise
+                await behaviour(context, call)
+            except errors.RequestError as error:
+                await context.abort(STATUS[type(error)], error.message, call.trailer(error))
+            except (asyncio.CancelledError, grpc.aio.BaseError):
+                raise  # the client has gone, which grpc handles
             except Exception:  # noqa: BLE001 - as above
                 _log.exception("a stream failed", request_id=call.request_id)
-                code, details = grpc.StatusCode.INTERNAL, UNKNOWN
-            if code is not grpc.StatusCode.OK:
-                await context.abort(code, details, call.trailer(error))
+                await context.abort(grpc.StatusCode.INTERNAL, UNKNOWN, call.trailer())
+            context.set_trailing_metadata(call.trailer())
 
         return grpc.stream_stream_rpc_method_handler(handle)
 

@@ -1,14 +1,17 @@
 """`modelroll.v1.PredictionService`: rows by name or by position, one at a time, many at once, or as a stream."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
+
+import grpc
 
 from modelroll_server import errors
 from modelroll_server.grpc import prediction_pb2 as pb
 from modelroll_server.grpc.calls import DEFAULT_SECONDS, Call, Calls, parse
-from modelroll_server.grpc.statuses import COUNTED, STATUS
+from modelroll_server.grpc.statuses import COUNTED, STATUS, UNKNOWN
+from modelroll_server.pipeline import Begun, Pipeline
 from modelroll_server.registry.version import Version
 from modelroll_server.schema import Row
 from modelroll_server.schema.arrays import ArrayDecoder
@@ -16,7 +19,6 @@ from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.tensors import Answers
 
 SERVICE = "modelroll.v1.PredictionService"
-IN_FLIGHT = 64  # rows of one stream that are computed while the next are read
 _MAX_INT32 = 2**31
 
 
@@ -64,71 +66,42 @@ class PredictionService:
             model_version="" if live is None else live.number,
         )
 
-    async def _predict_stream(self, messages: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
-        asked: asyncio.Queue[_Asked | None] = asyncio.Queue()
-        slots = asyncio.Semaphore(IN_FLIGHT)
+    async def _predict_stream(self, context: grpc.aio.ServicerContext, call: Call) -> None:
+        calls = self._calls
+        seconds, until = (math.inf, call.deadline) if call.has_deadline else (DEFAULT_SECONDS, math.inf)
+        pipeline = Pipeline(calls.registry, calls.inference, calls.metrics, _decoded, seconds=seconds, until=until)
 
         async def read() -> None:
+            while (data := await context.read()) is not grpc.aio.EOF:
+                await pipeline.begin(data)
+
+        async with pipeline.reading(read()):
+            leaving = asyncio.ensure_future(self._leaving.wait())
+            leaving.add_done_callback(lambda _: pipeline.stop())
             try:
-                async for data in messages:
-                    asked.put_nowait(await self._begin(data, call))
-                    await slots.acquire()
+                while (begun := await pipeline.next()) is not None:
+                    call.version = begun.version
+                    await context.write(_answered(begun, pipeline).SerializeToString())
             finally:
-                asked.put_nowait(None)
-
-        async def leave() -> None:
-            await self._leaving.wait()
-            reading.cancel()
-
-        reading = asyncio.create_task(read())
-        leaving = asyncio.create_task(leave())
-        try:
-            while (one := await asked.get()) is not None:
-                yield (await self._answered(one)).SerializeToString()
-                slots.release()
-        finally:
-            leaving.cancel()
-            reading.cancel()
+                leaving.cancel()
         if self._leaving.is_set():
             raise errors.NotReady("the server is leaving; what was read is answered, the rest is for another")
 
-    async def _begin(self, data: bytes, call: Call) -> "_Asked":
-        began = time.monotonic()
-        asked = _Asked(began)
-        try:
-            version = asked.version = self._calls.registry.live or await self._calls.pin(call)
-            call.version = version
-            row = _row(parse(pb.PredictRequest, data), version)
-            asked.answers = self._calls.inference.predict(version, [row], began + DEFAULT_SECONDS)
-        except errors.RequestError as error:
-            asked.error = error
-        return asked
 
-    async def _answered(self, asked: "_Asked") -> pb.PredictResponse:
-        version = asked.version
-        try:
-            if asked.error is not None:
-                raise asked.error
-            assert asked.answers is not None
-            assert version is not None
-            response = _responses(await asked.answers, version)[0]
-        except errors.RequestError as error:
-            self._calls.count(version, COUNTED[STATUS[type(error)]], asked.began)
-            return pb.PredictResponse(error=error.message, model_version="" if version is None else version.number)
-        self._calls.count(version, 200, asked.began)
-        return response
+def _decoded(version: Version, data: bytes) -> Row:
+    return _row(parse(pb.PredictRequest, data), version)
 
 
-class _Asked:
-    """One row of a stream: what will answer it, or why nothing does."""
-
-    __slots__ = ("answers", "began", "error", "version")
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        self.version: Version | None = None
-        self.answers: asyncio.Future[Answers] | None = None
-        self.error: errors.RequestError | None = None
+def _answered(begun: Begun, pipeline: Pipeline[bytes]) -> pb.PredictResponse:
+    version, found = begun.version, begun.result()
+    if version is not None and isinstance(found, Answers):
+        pipeline.count(begun, 200)
+        return _responses(found, version)[0]
+    message, status = UNKNOWN, 500
+    if isinstance(found, errors.RequestError):
+        message, status = found.message, COUNTED[STATUS[type(found)]]
+    pipeline.count(begun, status)
+    return pb.PredictResponse(error=message, model_version="" if version is None else version.number)
 
 
 def _row(request: pb.PredictRequest, version: Version, prefix: str = "") -> Row:
