@@ -1,6 +1,7 @@
 """The process: builds every part from the settings, listens, and leaves without failing a request.
 
-Owns construction, signals and the drain. Only this module and `cli` see the settings.
+Owns construction, signals and the drain. Only this module, `workers` and `cli` see the settings: what they build is
+told single values.
 """
 
 import asyncio
