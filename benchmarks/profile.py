@@ -29,6 +29,7 @@ PER_BATCH = frozenset({"queue", "infer"})
 """Phases observed once a batch: how long its first request waited, and how long all its rows were computed together.
 The others are observed once a request, of those that are timed."""
 _BATCH_ROWS = re.compile(r"prediction_batch_rows_(?P<kind>sum|count)\{[^}]*\} (?P<value>\S+)")
+_ROOT = re.compile(r"^.*(?:site-packages|service/src|benchmarks|lib/python[0-9.]+)/")
 _PHASE = re.compile(r'prediction_phase_seconds_(?P<kind>sum|count)\{phase="(?P<phase>\w+)"\} (?P<value>\S+)')
 
 Observed = tuple[float, float]
@@ -115,10 +116,7 @@ def shares(stacks: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
 
 def _short(file: str) -> str:
     """The path within its distribution."""
-    for mark in ("site-packages/", "service/src/", "benchmarks/", "lib/python3.11/"):
-        if mark in file:
-            return file.rpartition(mark)[2]
-    return file
+    return _ROOT.sub("", file)
 
 
 def _metrics(server: process.ServerProcess) -> str:

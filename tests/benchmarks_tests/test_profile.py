@@ -21,6 +21,11 @@ def test_time_is_counted_where_the_innermost_frame_stands() -> None:
     assert next(iter(functions)) == "uvicorn/protocols/http/h.py: data_received"
 
 
+def test_a_module_of_python_is_named_alike_whatever_the_version_of_python() -> None:
+    files, _ = profile.shares(["decode (/usr/lib/python3.12/json/decoder.py:3) 1", "decode (json/decoder.py:3) 1"])
+    assert files == {"json/decoder.py": 1.0}
+
+
 def test_no_samples_are_no_shares() -> None:
     assert profile.shares([]) == ({}, {})
 

@@ -1,6 +1,7 @@
 """The process: builds every part from the settings, listens, and leaves without failing a request.
 
-Owns construction, signals and the drain. Only this module and `cli` see the settings.
+Owns construction, signals and the drain. Only this module, `workers` and `cli` see the settings: what they build is
+told single values.
 """
 
 import asyncio
@@ -136,7 +137,7 @@ class App:
             parts = {leaving, serving, speaking, managing, watching}
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
-            await self._drain(inference, watching)
+            await self._drain(watching)
             stopping = asyncio.create_task(self._stop_grpc(speaking, grace))
             await self._close(inference, watching)
             await serving
@@ -177,7 +178,7 @@ class App:
         with contextlib.suppress(asyncio.CancelledError):
             await speaking
 
-    async def _drain(self, inference: Listener, watching: asyncio.Task[None]) -> None:
+    async def _drain(self, watching: asyncio.Task[None]) -> None:
         self._lifecycle.draining = self._registry.draining = True
         _log.info("draining", seconds=self._settings.drain_delay)
         if self._registry.live is not None:  # else requests may wait for a first load, which is seen to its end

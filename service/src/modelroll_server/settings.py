@@ -1,7 +1,7 @@
 """What a server is told from outside: environment variables and flags, checked once, at start.
 
 Owns the names, the defaults and the sentences for bad values. Knows nothing of what the settings are for, and is read
-only by `app` and `cli`.
+only by `app`, `workers` and `cli`.
 """
 
 import dataclasses

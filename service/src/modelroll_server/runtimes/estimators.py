@@ -1,7 +1,7 @@
 """What an estimator tells about itself: task, classes, names, outputs, the modules it is made of.
 
-Reads estimators, changes none but for `single_threaded`. Imports scikit-learn only when asked about one, and asks for
-no attribute that scikit-learn 1.3 lacks.
+Reads estimators; `single_threaded` and `forget_names` alone change one. Imports scikit-learn only when asked about one,
+and asks for no attribute that scikit-learn 1.3 lacks.
 """
 
 from collections.abc import Iterator

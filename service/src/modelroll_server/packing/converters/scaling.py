@@ -176,14 +176,12 @@ def selector(graph: Graph, estimator: Any, frame: Frame) -> Frame:
     return frame.select(estimator.get_support(indices=True).tolist())
 
 
-@transformer("PCA", "IncrementalPCA", "TruncatedSVD", "FastICA", "FactorAnalysis")
+@transformer("PCA", "IncrementalPCA", "TruncatedSVD", "FastICA")
 def projection(graph: Graph, estimator: Any, frame: Frame) -> Frame:
     """Less the mean, times the components."""
     values = frame.numbers()
     mean = getattr(estimator, "mean_", None)
     components = np.asarray(estimator.components_, np.float64)
-    if type(estimator).__name__ == "FactorAnalysis":
-        raise CannotCompile("there is no converter for it")
     if mean is not None:
         values = values - np.asarray(mean)
     made = values @ np.ascontiguousarray(components.T)
