@@ -69,14 +69,14 @@ class Call:
 
     def trailer(self, error: errors.RequestError | None = None) -> Metadata:
         """What every answer carries after it."""
-        found = [("x-request-id", self.request_id)]
+        found: Metadata = (("x-request-id", self.request_id),)
         if self.version is not None:
-            found += [("x-model-version", self.version.number), ("x-model-digest", self.version.digest)]
+            found += _named(self.version)
         if error is not None:
-            found.append(("x-error-code", error.code))
+            found += (("x-error-code", error.code),)
             if error.field is not None and error.field.isascii() and error.field.isprintable():
-                found.append(("x-error-field", error.field))
-        return tuple(found)
+                found += (("x-error-field", error.field),)
+        return found
 
 
 Unary = Callable[[Any, Call], Awaitable[Message]]
@@ -191,6 +191,15 @@ def parse(request_type: Any, data: bytes) -> Any:
         return request_type.FromString(data)
     except DecodeError as error:
         raise errors.InvalidRequest(f"the message is no {request_type.DESCRIPTOR.name}") from error
+
+
+def _named(version: Version) -> Metadata:
+    """What names a version; made once."""
+    found: Metadata | None = version.attached.get("trailer")
+    if found is None:
+        found = (("x-model-version", version.number), ("x-model-digest", version.digest))
+        version.attached["trailer"] = found
+    return found
 
 
 def _request_id(metadata: Any) -> str:
