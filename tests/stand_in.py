@@ -8,6 +8,7 @@ import numpy as np
 from modelroll_server.artifact.manifest import File, Manifest, Output, SklearnRuntime
 from modelroll_server.registry.target import Content
 from modelroll_server.registry.version import Version
+from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Input, Schema
 from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Datatype, Outputs, Table
@@ -53,13 +54,18 @@ def manifest(number: str = "1.0.0", inputs: list[Input] = INPUTS) -> Manifest:
     )
 
 
-def version(number: str = "1.0.0", runtime: Echo | None = None, content: Content | None = None) -> Version:
+def version(
+    number: str = "1.0.0",
+    runtime: Runtime | None = None,
+    content: Content | None = None,
+    inputs: list[Input] = INPUTS,
+) -> Version:
     """A version in memory."""
-    described = manifest(number)
+    described = manifest(number, inputs)
     digest = "sha256:" + number.replace(".", "") * 16
     found = content or Content(number, f"churn/{number}", digest)
     return Version(
-        found, described, JsonDecoder(Schema(INPUTS)), runtime or Echo(), digest, "2026-01-01T00:00:00Z", 0.01
+        found, described, JsonDecoder(Schema(inputs)), runtime or Echo(), digest, "2026-01-01T00:00:00Z", 0.01
     )
 
 

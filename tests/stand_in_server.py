@@ -20,6 +20,7 @@ from modelroll_server.http.management_app import ManagementApp
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Target
+from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics
 
 THREADS = 2  # that compute
@@ -86,19 +87,19 @@ async def listening(
 
 
 @contextlib.contextmanager
-def in_a_thread(runtime: stand_in.Echo | None = None) -> Iterator[int]:
+def in_a_thread(version: Version | None = None) -> Iterator[int]:
     """A server with a thread of its own, for clients that block; gives its port.
 
     Args:
-        runtime: Answers in place of the stand-in's own.
+        version: Live in place of the stand-in's own.
     """
     found: list[int] = []
     started, ended = threading.Event(), threading.Event()
 
     async def serve() -> None:
         async with serving() as server, listening(server.application) as port:
-            if runtime is not None:
-                server.swap("1.1.0", runtime)
+            if version is not None:
+                server.registry.swap(version, Target("settled", 2, version.content))
             found.append(port)
             started.set()
             await asyncio.to_thread(ended.wait)

@@ -75,13 +75,13 @@ class Inference:
         if count == 0:  # scikit-learn raises on an empty table
             return _at_once(Answers.of(Outputs(np.empty(0), np.empty((0, 0)))))
         if self._cache is not None:
-            cached: VersionCache | None = version.attached.get("cache")
+            cached: VersionCache | None = version.attached.get(VersionCache)
             if cached is None:
-                cached = version.attached["cache"] = self._cache_of(version, self._cache)
+                cached = version.attached[VersionCache] = self._cache_of(version, self._cache)
             return cached.predict(rows, count, deadline)
-        batcher: Batcher | None = version.attached.get("batcher")
+        batcher: Batcher | None = version.attached.get(Batcher)
         if batcher is None:
-            batcher = version.attached["batcher"] = self._batcher(version)
+            batcher = version.attached[Batcher] = self._batcher(version)
         return batcher.submit(rows, count, deadline)
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """PredictionService: rows by name and by position, many, streams, and what a caller can do wrong."""
 
 import asyncio
+import dataclasses
+import math
 import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,10 @@ import stand_in
 from modelroll_server.grpc import prediction, statuses
 from modelroll_server.grpc import prediction_pb2 as pb
 from modelroll_server.pipeline import Pipeline
+from modelroll_server.registry.target import Target
+from modelroll_server.schema import Schema
 from modelroll_server.schema.arrays import ArrayDecoder
+from modelroll_server.schema.json import JsonDecoder
 
 if TYPE_CHECKING:
     from grpc_stand_in import Server
@@ -79,6 +84,21 @@ async def test_what_is_wrong_is_refused_by_name(server: "Server", request_: Any,
     assert trailer["x-error-code"].startswith("invalid_")
     assert trailer.get("x-error-field") == field
     assert (await predict(server, row())).prediction == 3
+
+
+async def test_where_extra_names_are_ignored_the_others_keep_their_rules(server: "Server") -> None:
+    version = dataclasses.replace(stand_in.version(), json=JsonDecoder(Schema(stand_in.INPUTS, extra_fields="ignore")))
+    server.registry.swap(version, Target("settled", 2, version.content))
+    for more in ({}, {"more": pb.Value(integer=1)}):
+        assert (await predict(server, row(charges=math.nan, **more))).prediction == 3
+        assert (await refusal(predict(server, row(contract="weekly", **more)))).code().name == "INVALID_ARGUMENT"
+
+
+async def test_what_is_not_finite_is_answered_as_it_is(server: "Server") -> None:
+    answer = await predict(server, row(charges=None))
+    assert all(map(math.isnan, answer.probability))
+    assert len(answer.probability) == 2
+    assert answer.label.integer == 3
 
 
 async def test_bytes_that_are_no_message_are_the_callers_fault(server: "Server") -> None:

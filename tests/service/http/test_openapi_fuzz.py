@@ -35,7 +35,7 @@ class Zero(stand_in.Echo):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with stand_in_server.in_a_thread(Zero()) as port:
+    with stand_in_server.in_a_thread(stand_in.version("1.1.0", Zero())) as port:
         yield f"http://127.0.0.1:{port}"
 
 

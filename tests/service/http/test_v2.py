@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import stand_in
+from modelroll_server.tensors import Answers
 from stand_in_server import Server
 
 INFER = "/v2/models/churn/infer"
@@ -125,6 +126,24 @@ async def test_outputs_are_selected_each_in_its_form(server: Server) -> None:
     assert [one["name"] for one in head["outputs"]] == ["probability", "prediction"]
     assert head["outputs"][1]["data"] == [3, 4]
     assert np.frombuffer(answer.content[length:], "<f8").tolist() == [0.75, 0.25, 0.5, 0.5]
+
+
+async def test_what_is_answered_in_binary_is_not_made_as_lists_too(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise AssertionError("lists were made")
+
+    monkeypatch.setattr(Answers, "lists", fail)
+    answer = await server.inference.post(INFER, json=request(parameters={"binary_data_output": True}))
+    assert answer.status_code == 200
+
+
+async def test_nulls_are_counted_where_outputs_are_selected(server: Server) -> None:
+    document = {**replaced(column("charges", "FP64", None, 0.5)), "outputs": [{"name": "probability"}]}
+    answer = await server.inference.post(INFER, json=document)
+    assert answer.json()["outputs"][0]["data"] == [None, None, 0.5, 0.5]
+    assert b'prediction_non_finite_total{model="churn",model_version="1.0.0"} 2.0' in server.metrics.exposition()
 
 
 async def test_nan_is_missing_in_binary(server: Server) -> None:

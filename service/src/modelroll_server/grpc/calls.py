@@ -4,6 +4,7 @@ Messages are read here and not by grpc, to which one that cannot be read is a fa
 """
 
 import asyncio
+import functools
 import itertools
 import secrets
 import time
@@ -69,14 +70,14 @@ class Call:
 
     def trailer(self, error: errors.RequestError | None = None) -> Metadata:
         """What every answer carries after it."""
-        found = [("x-request-id", self.request_id)]
+        found: Metadata = (("x-request-id", self.request_id),)
         if self.version is not None:
-            found += [("x-model-version", self.version.number), ("x-model-digest", self.version.digest)]
+            found += _named(self.version.number, self.version.digest)
         if error is not None:
-            found.append(("x-error-code", error.code))
+            found += (("x-error-code", error.code),)
             if error.field is not None and error.field.isascii() and error.field.isprintable():
-                found.append(("x-error-field", error.field))
-        return tuple(found)
+                found += (("x-error-field", error.field),)
+        return found
 
 
 Unary = Callable[[Any, Call], Awaitable[Message]]
@@ -191,6 +192,11 @@ def parse(request_type: Any, data: bytes) -> Any:
         return request_type.FromString(data)
     except DecodeError as error:
         raise errors.InvalidRequest(f"the message is no {request_type.DESCRIPTOR.name}") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _named(number: str, digest: str) -> Metadata:
+    return ("x-model-version", number), ("x-model-digest", digest)
 
 
 def _request_id(metadata: Any) -> str:

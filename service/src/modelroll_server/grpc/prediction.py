@@ -14,7 +14,6 @@ from modelroll_server.grpc.statuses import COUNTED, STATUS, UNKNOWN
 from modelroll_server.pipeline import Begun, Pipeline
 from modelroll_server.registry.version import Version
 from modelroll_server.schema import Row
-from modelroll_server.schema.arrays import ArrayDecoder
 from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.tensors import Answers
 
@@ -46,7 +45,7 @@ class PredictionService:
         version = self._calls.registry.live or await self._calls.pin(call)
         call.version = version
         answers = await self._calls.inference.predict(version, [_row(request, version)], call.deadline)
-        return _responses(answers, version)[0]
+        return _first(answers, version)
 
     async def _batch_predict(self, request: pb.BatchPredictRequest, call: Call) -> pb.BatchPredictResponse:
         version = await self._calls.pin(call)
@@ -96,7 +95,7 @@ def _answered(begun: Begun, pipeline: Pipeline[bytes]) -> pb.PredictResponse:
     version, found = begun.version, begun.result()
     if version is not None and isinstance(found, Answers):
         pipeline.count(begun, 200)
-        return _responses(found, version)[0]
+        return _first(found, version)
     message, status = UNKNOWN, 500
     if isinstance(found, errors.RequestError):
         message, status = found.message, COUNTED[STATUS[type(found)]]
@@ -110,23 +109,21 @@ def _row(request: pb.PredictRequest, version: Version, prefix: str = "") -> Row:
     Raises:
         errors.RequestError: it is not one of this model.
     """
-    given = [one for one in (request.named, request.values, request.features) if one]
-    if len(given) > 1:
+    by_name, values, features = request.named, request.values, request.features
+    if bool(by_name) + bool(values) + bool(features) > 1:
         raise errors.InvalidField("a row is given by one of features, named and values", field=prefix or None)
     schema = version.schema
-    if request.named:
-        named = {name: _python(value) for name, value in request.named.items()}
-        if not (named.keys() <= set(schema.names) and len(named) == len(schema.names)):
+    if by_name:
+        named = {name: _python(value) for name, value in by_name.items()}
+        missing = not all(map(named.__contains__, schema.names))
+        if missing or (len(named) != len(schema.names) and schema.refuses_extra_fields):
             return schema.decode_row(named, prefix)  # says what is missing, or extra
-        values = [named[name] for name in schema.names]
+        row = [named[name] for name in schema.names]
     else:
-        values = list(request.values or request.features)
-        if len(values) != len(schema.names):
-            return schema.decode_row(values, prefix)
-    decoder: ArrayDecoder | None = version.attached.get("arrays")
-    if decoder is None:
-        decoder = version.attached["arrays"] = ArrayDecoder(schema)
-    return decoder.row(values, prefix)
+        row = list(values or features)
+        if len(row) != len(schema.names):
+            return schema.decode_row(row, prefix)
+    return version.arrays.row(row, prefix)
 
 
 def _python(value: pb.Value) -> Any:
@@ -152,38 +149,70 @@ def _value(label: Any) -> pb.Value:
     return pb.Value(text=str(label))
 
 
+def _first(answers: Answers, version: Version) -> pb.PredictResponse:
+    """The answer to the first row; of many that were computed together, the lists are made once."""
+    if answers.lost():
+        return _responses(answers, version)[0]
+    return _response(*answers.first(), version)
+
+
 def _responses(answers: Answers, version: Version) -> list[pb.PredictResponse]:
-    places: dict[Any, int] | None = version.attached.get("places")
-    if places is None:
-        classes = version.manifest.classes or []
-        places = {label: place for place, label in enumerate(classes) if isinstance(label, str | bool)}
-        version.attached["places"] = places
+    """The answers to all rows."""
+    found = _arrays(answers) if answers.lost() else answers.lists()
+    nothing = [None] * answers.rows
+    columns = [found[name] or nothing for name in ("prediction", "probability", "score")]
+    rows = zip(*columns, strict=True)
+    return [_response(label, probability, score, version) for label, probability, score in rows]
+
+
+def _arrays(answers: Answers) -> dict[str, list[Any] | None]:
+    """As `Answers.lists`; unlike JSON, a message holds what is not finite."""
     outputs = answers.outputs
-    labels = outputs.prediction.tolist()
-    found = []
-    flat = [] if outputs.probability is None or isinstance(outputs.probability, list) else outputs.probability.tolist()
-    scores = [] if outputs.score is None else outputs.score.reshape(len(labels), -1).tolist()
-    for index, label in enumerate(labels):
-        place = places.get(label) if isinstance(label, str | bool) else None
-        if place is None:
-            fits = isinstance(label, int) and -_MAX_INT32 <= label < _MAX_INT32
-            place = int(label) if fits else 0
-        probability = flat[index] if flat else _joined(outputs.probability, index)
-        found.append(
-            pb.PredictResponse(
-                prediction=place,
-                probabilities=probability,
-                model_version=version.number,
-                label=_value(label),
-                probability=probability,
-                score=scores[index] if scores else None,
-            )
-        )
+    probability, score = outputs.probability, outputs.score
+    if isinstance(probability, list):
+        probabilities: list[Any] | None = list(zip(*(array.tolist() for array in probability), strict=True))
+    else:
+        probabilities = None if probability is None else probability.tolist()
+    return {
+        "prediction": outputs.prediction.tolist(),
+        "probability": probabilities,
+        "score": None if score is None else score.tolist(),
+    }
+
+
+def _response(label: Any, probability: Any, score: Any, version: Version) -> pb.PredictResponse:
+    """One answer. The probabilities of a model with many outputs follow one another."""
+    found = pb.PredictResponse(prediction=_place(label, version), model_version=version.number)
+    kind = type(label)
+    if kind is int:
+        found.label.integer = label
+    elif kind is str:
+        found.label.text = label
+    else:
+        found.label.CopyFrom(_value(label))
+    if probability is not None:
+        if probability and isinstance(probability[0], list):
+            probability = [value for one in probability for value in one]
+        found.probability.extend(probability)
+        found.probabilities.extend(probability)
+    if score is not None:
+        found.score.extend(score if isinstance(score, list) else [score])
     return found
 
 
-def _joined(probability: Any, index: int) -> list[float]:
-    """The probabilities of one row of a model with many outputs, one after the other."""
-    if not isinstance(probability, list):
-        return []
-    return [value for array in probability for value in array[index].tolist()]
+class _Places(dict[Any, int]):
+    """The places of a version's labels among its classes."""
+
+
+def _place(label: Any, version: Version) -> int:
+    """The label if it is a number that fits, else its place among the classes."""
+    if type(label) is int:
+        return label if -_MAX_INT32 <= label < _MAX_INT32 else 0
+    places: _Places | None = version.attached.get(_Places)
+    if places is None:
+        classes = version.manifest.classes or []
+        places = _Places({label: place for place, label in enumerate(classes) if isinstance(label, str | bool)})
+        version.attached[_Places] = places
+    if isinstance(label, bool):
+        return places.get(label, int(label))
+    return places.get(label, 0) if isinstance(label, str) else 0

@@ -53,7 +53,7 @@ class GrpcServer:
             health.SERVICE: health.HealthService(calls, leaving, names).handlers(),
         }
         for name, handlers in services.items():
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+            self._server.add_registered_method_handlers(name, dict(handlers))
         reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], self._server)
 
     async def start(self, host: str, port: int) -> int:

@@ -107,9 +107,9 @@ class Predictions:
         """Where requests to a version are counted."""
         if version is None:
             return self._metrics.of_version(self._registry.model, "")
-        found: OfVersion | None = version.attached.get("counted")
+        found: OfVersion | None = version.attached.get(OfVersion)
         if found is None:
-            found = version.attached["counted"] = self._metrics.of_version(version.model, version.number)
+            found = version.attached[OfVersion] = self._metrics.of_version(version.model, version.number)
         return found
 
     def _rows(self, bodies: Bodies, exchange: Exchange, version: Version, data: bytes) -> Rows:

@@ -108,7 +108,8 @@ class InferRequest:
         self._binary: dict[str, bool] | bool = everything
         if found.outputs:
             self.selected = [output.name for output in found.outputs]
-            self._binary = {output.name: _is_binary(output, everything) for output in found.outputs}
+            binary = {output.name: _is_binary(output, everything) for output in found.outputs}
+            self._binary = binary if any(binary.values()) else False
 
     @property
     def timeout(self) -> float | None:
@@ -136,14 +137,16 @@ class InferRequest:
         if binary is False:
             described.extend(map(_output, outputs.json_tensors(answers, self.selected)))
         else:
-            raw = {one.name: one for one in outputs.tensors(answers, self.selected)}
-            for one in outputs.json_tensors(answers, self.selected):
-                if binary is True or binary[one.name]:
-                    parts.append(tensors.to_bytes(raw[one.name]))
-                    size = {"binary_data_size": len(parts[-1])}
-                    described.append(_BinaryOutput(one.name, one.datatype, one.shape, size))
-                else:
-                    described.append(_output(one))
+            raw = outputs.tensors(answers, self.selected)
+            names = [one.name for one in raw if binary is not True and not binary[one.name]]
+            listed = {one.name: one for one in outputs.json_tensors(answers, names)} if names else {}
+            for one in raw:
+                if one.name in listed:
+                    described.append(_output(listed[one.name]))
+                    continue
+                parts.append(tensors.to_bytes(one))
+                size = {"binary_data_size": len(parts[-1])}
+                described.append(_BinaryOutput(one.name, one.datatype, one.shape, size))
         head = _ENCODER.encode(_Answer(version.model, version.number, described, self._document.id))
         if not parts:
             return Response(200, head, [JSON])

@@ -19,18 +19,18 @@ FEW = 64  # values a tensor; up to here a loop in Python is cheaper than what ea
 
 def decoder(version: Version) -> "TensorDecoder":
     """What reads the tensors of requests to one version; made once."""
-    found: TensorDecoder | None = version.attached.get("tensors")
+    found: TensorDecoder | None = version.attached.get(TensorDecoder)
     if found is None:
-        found = version.attached["tensors"] = TensorDecoder(version.schema)
+        found = version.attached[TensorDecoder] = TensorDecoder(version.schema, version.arrays)
     return found
 
 
 class TensorDecoder:
     """Reads the tensors of requests to one model."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, arrays: ArrayDecoder) -> None:
         self._schema = schema
-        self._arrays = ArrayDecoder(schema)
+        self._arrays = arrays
         self._width = len(schema.names)
 
     def rows(self, tensors: Sequence[Tensor]) -> Rows:

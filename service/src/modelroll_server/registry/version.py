@@ -8,6 +8,7 @@ from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Schema
+from modelroll_server.schema.arrays import ArrayDecoder
 from modelroll_server.schema.json import JsonDecoder
 
 
@@ -23,8 +24,9 @@ class Version:
         loaded: When it passed its gates, RFC 3339 UTC.
         seconds: How long loading and checking took.
         schema: Its inputs, compiled.
-        attached: What other layers keep with a version (its queue, its counters), each under its own name, so that it
-            goes when the version goes.
+        arrays: Reads values of its inputs that come as arrays, or typed.
+        attached: What other layers keep with a version (its queue, its counters), each under its class, so that it goes
+            when the version goes.
     """
 
     content: Content
@@ -35,10 +37,12 @@ class Version:
     loaded: str
     seconds: float
     schema: Schema = dataclasses.field(init=False)
-    attached: dict[str, Any] = dataclasses.field(init=False, default_factory=dict)
+    arrays: ArrayDecoder = dataclasses.field(init=False)
+    attached: dict[type, Any] = dataclasses.field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", self.json.schema)
+        object.__setattr__(self, "arrays", ArrayDecoder(self.json.schema))
 
     @property
     def model(self) -> str:
