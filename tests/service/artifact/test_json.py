@@ -88,7 +88,7 @@ def rows(draw: st.DrawFn, columns: list[Input]) -> Any:
 def slow_row(schema: Schema, body: bytes) -> Row:
     value = document(body)
     if not isinstance(value, dict):
-        raise errors.InvalidRequest('the body is not an object such as {"name": value} or {"features": …}')
+        raise errors.InvalidRequest('the body is not an object such as {"name": value} or {"features": [value, …]}')
     if set(value) == {"features"} and "features" not in schema.names:
         return schema.decode_row(value["features"], "features")
     return schema.decode_row(value)

@@ -28,8 +28,12 @@ from modelroll_server.telemetry import cpu, logs
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", metavar="PORT", help="Port of predictions (8000).")
 @click.option("--management-port", metavar="PORT", help="Port of probes, status and metrics (8081).")
-@click.option("--grpc-port", metavar="PORT|off", help="Port of gRPC (50051), or off.")
-@click.option("--workers", metavar="N|auto", help="Processes that answer (1); auto: one for each usable CPU.")
+@click.option("--grpc-port", metavar="PORT|off", help="Port of gRPC (50051), or off; off with --workers.")
+@click.option(
+    "--workers",
+    metavar="N|auto",
+    help="Processes that answer (1), without gRPC where there are more; auto: one for each usable CPU.",
+)
 @click.option("--worker-timeout", metavar="SECONDS", help="Silence after which a worker is started anew (60).")
 @click.option("--drain-delay", metavar="SECONDS", help="Between SIGTERM and the close of idle connections.")
 @click.option("--shutdown-timeout", metavar="SECONDS", help="What requests in flight get after that.")

@@ -126,7 +126,8 @@ class Record:
         self._metrics.load_time.labels(served.model, served.number).observe(served.seconds)
         self._arrive(served, want)
         self._outcome.set()
-        _log.info("live", seconds=round(served.seconds, 3), **_named(want))
+        found = {"version": served.number, "runtime": served.runtime, "digest": served.digest}
+        _log.info("live", seconds=round(served.seconds, 3), **{**_named(want), **found})
 
     def adopt(self, want: Target) -> None:
         """Take over a revision whose content is live already."""

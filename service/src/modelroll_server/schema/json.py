@@ -84,7 +84,7 @@ class JsonDecoder:
 
     def _slow_row(self, value: Any) -> Row:
         if not isinstance(value, dict):
-            raise errors.InvalidRequest('the body is not an object such as {"name": value} or {"features": …}')
+            raise errors.InvalidRequest('the body is not an object such as {"name": value} or {"features": [value, …]}')
         prefix = ""
         if set(value) == {"features"} and not self._has_features:
             value, prefix = value["features"], "features"

@@ -71,6 +71,7 @@ class Parent:
             port=self._port.getsockname()[1],
             management_port=self._management_port.getsockname()[1],
             docs=listening.documentation(self._port),
+            grpc="off: it is spoken by a server of one process",
         )
         leaving = asyncio.create_task(self._terminated.wait())
         # Any of these ends before the signal only by a fault, which must not leave half a server behind.
