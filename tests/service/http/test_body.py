@@ -41,6 +41,18 @@ async def test_a_body_that_stops_within_the_limit_is_told_so() -> None:
         await body.read({}, Client(60, ends=False).receive, body.Memory(), LIMIT)
 
 
+async def test_all_of_a_body_has_one_time_to_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "READ_SECONDS", 0.2)
+    parts = iter([b"x", b""])
+
+    async def receive() -> Message:
+        await asyncio.sleep(0.15)
+        return {"type": "http.request", "body": next(parts), "more_body": True}
+
+    with pytest.raises(errors.InvalidRequest, match="did not arrive"):
+        await asyncio.wait_for(body.read({}, receive, body.Memory(), LIMIT), 0.28)
+
+
 @pytest.mark.parametrize("sizes", [(101,), (60, 60)])
 async def test_a_body_over_the_limit_is_too_large_however_slowly_it_goes_on(sizes: tuple[int, ...]) -> None:
     with pytest.raises(errors.PayloadTooLarge):

@@ -168,6 +168,19 @@ async def test_a_client_that_goes_away_in_the_middle_harms_nobody(server: Server
     assert answer.status_code == 200
 
 
+async def test_what_a_gone_client_sent_in_one_piece_is_not_worked_through(server: Server, port: int) -> None:
+    body = b"1\n" * 2_000_000  # each refused, which takes seconds
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    await writer.drain()
+    while not server.metrics.in_flight:  # noqa: ASYNC110 - nothing tells when a request has come in
+        await asyncio.sleep(0.001)
+    writer.transport.abort()
+    async with asyncio.timeout(2):
+        while server.metrics.in_flight:  # noqa: ASYNC110 - nor when it is given up
+            await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [({"content-type": "text/csv"}, 415), ({"content-encoding": "gzip"}, 415), ({"x-request-timeout-ms": "x"}, 400)],

@@ -7,10 +7,12 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import stand_in
-from modelroll_server.http import wire
+import stand_in_server
+from modelroll_server.http import asgi, wire
 from modelroll_server.tensors import Table
 from stand_in_server import THREADS, Server, listening
 
@@ -212,3 +214,92 @@ async def test_a_connection_is_not_idle_while_the_second_of_two_requests_in_one_
             await asyncio.sleep(0.001)
         held.may_end.set()
         assert (await connection.answer())[0] == 200
+
+
+async def test_who_proposes_http_2_is_answered_in_http_1(server: Server) -> None:
+    proposal = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
+    async with listening(server.app) as port, connected(port) as connection:
+        connection.writer.write(post(BODY, *proposal) + post())
+        for _ in range(2):
+            assert (await connection.answer())[::2] == (200, ANSWER)
+
+
+async def test_the_head_of_a_request_is_bounded(server: Server) -> None:
+    async with listening(server.app) as port, connected(port) as connection:
+        connection.writer.write(post())
+        assert (await connection.answer())[0] == 200
+        connection.writer.write(b"POST /predict HTTP/1.1\r\n" + b"a: b\r\n" * 11_000)  # 66,000 bytes
+        status, headers, body = await connection.answer()
+        assert (status, headers["connection"], json.loads(body)["code"]) == (431, "close", "head_too_large")
+        assert await connection.ends()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /pre", b"POST /predict HTTP/1.1\r\nHost: x\r\n", b"\r\n"])
+async def test_a_connection_without_a_request_ends(
+    server: Server, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(wire, "FIRST_SECONDS", 0.05)
+    for before in (b"", post()):
+        if before and not sent:
+            continue  # that is an idle connection, which uvicorn ends
+        async with listening(server.app) as port, connected(port) as connection:
+            connection.writer.write(before)
+            if before:
+                assert (await connection.answer())[0] == 200
+            connection.writer.write(sent)
+            rest = await asyncio.wait_for(connection.reader.read(), 5)
+            assert rest.startswith(b"HTTP/1.1 408 ") if sent else rest == b""
+
+
+async def test_a_request_is_answered_although_the_head_of_the_next_does_not_arrive(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "HEAD_SECONDS", 0.02)
+    held = Held(server)
+    async with listening(server.app) as port, connected(port) as connection:
+        connection.writer.write(post() + b"POST /pre")
+        await held.begun()
+        await asyncio.sleep(0.05)
+        held.may_end.set()
+        status, headers, _ = await connection.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await connection.ends()
+
+
+def test_who_leaves_with_requests_unanswered_leaves_no_error_behind(caplog: pytest.LogCaptureFixture) -> None:
+    async def leave() -> None:
+        async with stand_in_server.serving() as server:
+            held = Held(server)
+            async with listening(server.app) as port:
+                async with connected(port) as connection:
+                    connection.writer.write(post() * 5)
+                    await held.begun()
+                held.may_end.set()
+                while server.metrics.in_flight:  # noqa: ASYNC110 - nothing tells when the last is computed
+                    await asyncio.sleep(0.001)
+                async with connected(port) as connection:
+                    connection.writer.write(post())
+                    assert (await connection.answer())[0] == 200
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # which refuses to write to who is gone
+        runner.run(leave())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def writes_on(connection: Connection) -> None:
+    while True:
+        connection.writer.write(b"\r\n")
+        await connection.writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def test_a_client_that_never_reads_is_cut_off(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "BLOCKED_SECONDS", 0.2)
+    body = json.dumps({"instances": [stand_in.ROW] * 10_000}).encode()
+    async with listening(server.app, keep_alive=1) as port, connected(port) as connection:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's has it
+        for _ in range(30):
+            connection.writer.write(post(body, line="POST /batch_predict HTTP/1.1"))
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(writes_on(connection), 10)

@@ -54,10 +54,10 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
     if (cycle := wire.cycle(receive)) is not None and wire.is_whole(cycle):
         return checked(heads, wire.take(cycle), limit)
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(READ_SECONDS) as timeout:
             data, more = _piece(await receive())
         if more:
-            data = await _rest(data, receive, memory, limit)
+            data = await _rest(data, receive, memory, limit, timeout.when())
     except TimeoutError as error:
         raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
     return checked(heads, data, limit)
@@ -74,12 +74,12 @@ def checked(heads: Heads, data: bytes, limit: int = LIMIT) -> bytes:
     return data if encoding is None else _decoded(data, encoding.decode("latin-1").strip().lower(), limit)
 
 
-async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int) -> bytes:
+async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int, until: float | None) -> bytes:
     parts = [first]
     size, more = len(first), True
     memory.bytes += size
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout_at(until):
             while more and size <= limit and memory.bytes <= MAX_MEMORY:
                 part, more = _piece(await receive())
                 parts.append(part)

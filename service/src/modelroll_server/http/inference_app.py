@@ -163,7 +163,11 @@ class InferenceApp:
 
     async def _send(self, response: Response, scope: Scope, send: Send) -> None:
         if response.parts is None:
-            await asgi.send(response, scope, send, self._lifecycle)
+            try:
+                async with asyncio.timeout(asgi.BLOCKED_SECONDS):
+                    await asgi.send(response, scope, send, self._lifecycle)
+            except TimeoutError:
+                wire.cut(send)
         elif not await asgi.stream(response, response.parts, send, self._lifecycle):
             wire.cut(send)
 

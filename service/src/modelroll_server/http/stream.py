@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from modelroll_server import errors
-from modelroll_server.http import body, encoding, problems
+from modelroll_server.http import body, encoding, problems, wire
 from modelroll_server.http.asgi import Header, Heads, Lifecycle, Receive, Response
 from modelroll_server.http.exchange import Exchange
 from modelroll_server.http.lines import Lines
@@ -56,18 +56,19 @@ class LineStream:
         exchange.version = self._registry.live or await self._inference.version(time.monotonic() + seconds)
         length = exchange.heads.get(b"content-length", b"")
         receive, size = exchange.receive, 0
+        client = exchange.receive
         if length.isdigit() and len(length) < 10 and int(length) <= READ_FIRST:
             data = await body.read({}, receive, self._memory, READ_FIRST)
             receive, size = _given(data), len(data)
-        return Response(200, b"", [_NDJSON], self._parts(receive, size, seconds))
+        return Response(200, b"", [_NDJSON], self._parts(client, receive, size, seconds))
 
-    async def _parts(self, receive: Receive, size: int, seconds: float) -> AsyncGenerator[bytes, None]:
+    async def _parts(self, client: Receive, receive: Receive, size: int, seconds: float) -> AsyncGenerator[bytes, None]:
         pipeline = Pipeline(self._registry, self._inference, self._metrics, _row, seconds=seconds)
         more_to_come = False
 
         async def read() -> None:
             nonlocal more_to_come
-            more_to_come = not await self._read(receive, pipeline)
+            more_to_come = not await self._read(client, receive, pipeline)
 
         self._memory.bytes += size
         number = 0
@@ -85,7 +86,7 @@ class LineStream:
         finally:
             self._memory.bytes -= size
 
-    async def _read(self, receive: Receive, pipeline: "Pipeline[bytes | None]") -> bool:
+    async def _read(self, client: Receive, receive: Receive, pipeline: "Pipeline[bytes | None]") -> bool:
         """Begin what comes, until no more comes; false if the server leaves before that."""
         lines = Lines(MAX_LINE)
         leaving = asyncio.ensure_future(self._leaving.wait())
@@ -103,6 +104,10 @@ class LineStream:
                 more = message.get("more_body", False)
                 found = lines.feed(message.get("body", b""))
                 for line in found if more else [*found, *lines.finish()]:
+                    if self._leaving.is_set():
+                        return False
+                    if wire.is_gone(client):
+                        return True
                     await pipeline.begin(line)
             return True
         finally:

@@ -7,6 +7,7 @@ bounded for it.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,12 +21,21 @@ Cycle = RequestResponseCycle
 Offer = Callable[[Cycle], asyncio.Future[Any] | None]
 """Takes a request whose body is there, and returns what it waits for; None if it is to be asked by ASGI."""
 
+MAX_HEAD = 64 * 1024  # bytes; what one read brought is taken all the same
+HEAD_SECONDS = 10.0  # that a head may take, from its first bytes to its end
+FIRST_SECONDS = 75.0  # that a new connection may be silent, as long as between two requests
+
+_TOO_LARGE = b'{"error":"the head of the request has more than 64 KiB","code":"head_too_large"}'
+_TOO_SLOW = b'{"error":"the head of the request did not arrive within 10 seconds","code":"head_too_slow"}'
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
 
 class Connection(HttpToolsProtocol):
     """Uvicorn's connection, but that the application is offered a request which is there whole before it gets a task.
 
     The application's `offer` is an `Offer`. One that has none is asked by ASGI alone; so is a request whose body comes
-    later than its head, and one that was sent before the last was answered.
+    later than its head, and one that was sent before the last was answered. Heads are bounded in bytes and time, and no
+    protocol is changed to: a request that proposes one is answered as if it did not.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -34,17 +44,66 @@ class Connection(HttpToolsProtocol):
         self._is_reading = False
         self._held: Cycle | None = None  # its head is there, and its body may follow at once
         self._waits: asyncio.Future[Any] | None = None
+        self._active: Cycle | None = None  # uvicorn knows the request that came last, not the one that is answered
+        self._unread = 0
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Wait for the first request, for a while."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(FIRST_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
+        if b"pgrade:" in data and self._is_between():
+            # The parser would take the body for the other protocol's. Clients that speak HTTP/2 propose it, too.
+            data = _UPGRADE.sub(b"\r\nx-grade:", data, count=1)
         self._is_reading = True
         super().data_received(data)
         self._is_reading = False
-        if (cycle := self._held) is not None:
+        if (held := self._held) is not None:
             self._held = None
-            super()._start_asgi_task(cycle, self.app)
+            super()._start_asgi_task(held, self.app)
+        cycle: Cycle | None = self.cycle
+        if cycle is None or cycle.scope is not self.scope or (cycle.response_complete and self._is_unwatched()):
+            self._wait_for_head(len(data))
+        elif self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer, self._head_bytes = None, 0
+
+    def _is_between(self) -> bool:
+        """Whether the last request is there whole, and nothing of the next."""
+        cycle: Cycle | None = self.cycle
+        scope: object = self.scope
+        return scope is None or (cycle is not None and cycle.scope is scope and not cycle.more_body)
+
+    def _is_unwatched(self) -> bool:
+        """Whether no timer would end the connection: what came began no request."""
+        return self.timeout_keep_alive_task is None
+
+    def _wait_for_head(self, size: int) -> None:
+        """A head is there in part: it has so many bytes more."""
+        if self._head_bytes == 0:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, _TOO_SLOW)
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD:
+            self._refuse(431, _TOO_LARGE)
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        """End the connection: with this answer, or with that to the request before."""
+        if self._active is not None and not self._active.response_complete:
+            self._active.keep_alive = False
+            self.flow.pause_reading()
+            return
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:
+        self._active = cycle
         # Not from `on_response_complete`: a thousand requests in one piece would be answered in as many nested calls.
         if self._offer is not None and self._is_reading and not cycle.waiting_for_100_continue and app is self.app:
             self._held = cycle
@@ -74,7 +133,25 @@ class Connection(HttpToolsProtocol):
         if self._waits is not None:
             self._waits.cancel()
             self._waits = None
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        if (cycle := self._active) is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that nothing was asked on: at once, if its client has left the last answer unread."""
+        unread = self.transport.get_write_buffer_size()
+        if unread == 0:
+            super().timeout_keep_alive_handler()
+        elif unread == self._unread:
+            self.transport.abort()
+        else:  # it reads slowly
+            self._unread = unread
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
 
 class _Usual:
@@ -106,6 +183,12 @@ def take(cycle: Cycle) -> bytes:
     cycle.body = bytearray()
     cycle.message_event.clear()
     return data
+
+
+def is_gone(bound: Receive | Send) -> bool:
+    """Whether it is known that the client of an exchange has gone."""
+    found = cycle(bound)
+    return found is not None and found.disconnected
 
 
 def write(response: Response, cycle: Cycle, close: bool) -> bool:
