@@ -35,7 +35,7 @@ def _created() -> datetime | None:
 @click.argument("files", nargs=-1, required=True, type=_EXISTING_MODEL, metavar="[PREPROCESSOR] MODEL")
 @click.option("--model", required=True, help="Name that clients call.")
 @click.option("--version", required=True, help="SemVer, such as 2.0.0 or 2.1.0-rc.1.")
-@click.option("--samples", "sampled", type=_EXISTING, help="Rows that it gets: Parquet or CSV.")
+@click.option("--samples", "sampled", type=_EXISTING, help="Rows that it gets: Parquet, or CSV with names in line 1.")
 @click.option("--golden", type=_EXISTING, help="Rows of your own to become golden rows, all of them.")
 @click.option("--metric", "metrics", multiple=True, help="NAME=NUMBER of the training run; may be repeated.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Whether to compile; on unless said otherwise.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelroll_server.errors import PackFailed
+from modelroll_server.packing import missing
 from modelroll_server.schema import Input
 from modelroll_server.tensors import Array, Datatype, Table
 
@@ -32,7 +33,7 @@ def read(path: Path) -> "pd.DataFrame":
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         elif path.suffix == ".csv":
-            frame = pd.read_csv(path, nrows=MAX_SAMPLES)
+            frame = pd.read_csv(path, nrows=MAX_SAMPLES, na_values=sorted(missing.SPELLINGS), keep_default_na=False)
         else:
             raise PackFailed(f"{path} is neither .parquet nor .csv")
     except (OSError, ValueError) as error:  # pandas and pyarrow say what is wrong with a ValueError
