@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.errors import PackFailed
 from modelroll_server.packing import advice, mlflow, samples
 from modelroll_server.packing import pack as packing
@@ -89,6 +91,7 @@ def pack(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise click.ClickException(error.message) from error
     golden_rows = len(packed.manifest.golden.rows) if packed.manifest.golden else 0
     click.echo(f"{packed.path}: {len(packed.manifest.inputs)} inputs, {golden_rows} golden rows")
+    _show_names(packed.manifest, rows.columns)
     _show(packed.compiled)
     trained = packed.manifest.sklearn
     if trained is not None and trained.skops_types:
@@ -100,6 +103,16 @@ def pack(  # noqa: PLR0913, PLR0917 - one parameter an option
     click.echo(f"Install it: {advice.helm_flags(packed.manifest, packed.digest)}\n")
     click.echo("Roll it out, with kubectl apply -f:\n")
     click.echo(advice.model_version(packed.manifest, packed.digest), nl=False)
+
+
+def _show_names(manifest: Manifest, sampled: Iterable[object]) -> None:
+    """What the inputs are called that the samples call otherwise."""
+    names = [column.name for column in manifest.inputs]
+    given = [str(name) for name in sampled]
+    numbered = [str(index) for index in range(len(names))]  # what pandas calls columns without a name
+    if manifest.call == "array" and given not in (names, numbered):
+        pairs = ", ".join(f"{name} ({other})" for name, other in zip(names, given, strict=True))
+        click.echo(f"The model was fitted without names; its inputs are, with the samples' names in brackets: {pairs}")
 
 
 def _show(compiled: Compiled | NotCompiled | None) -> None:
