@@ -95,6 +95,13 @@ def test_names_of_samples_may_hold_numbers(tmp_path: Path, names: str) -> None:
     assert len(samples.read(tmp_path / "rows.csv")) == 1
 
 
+@pytest.mark.parametrize("name", ["rows.CSV", "rows.Parquet"])
+def test_the_ending_of_samples_may_be_written_in_capitals(tmp_path: Path, name: str) -> None:
+    rows = pd.DataFrame({"size": [1.5]})
+    (rows.to_csv if name.endswith("CSV") else rows.to_parquet)(tmp_path / name, index=False)
+    assert samples.read(tmp_path / name)["size"].tolist() == [1.5]
+
+
 def test_samples_without_a_line_are_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("")
     with pytest.raises(PackFailed, match="cannot be read"):

@@ -30,9 +30,9 @@ def read(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
-        elif path.suffix == ".csv":
+        elif path.suffix.lower() == ".csv":
             _check_names(path)
             frame = pd.read_csv(path, nrows=MAX_SAMPLES, na_values=sorted(missing.SPELLINGS), keep_default_na=False)
         else:
