@@ -63,7 +63,9 @@ class InvalidFields(RequestError):
     def __init__(self, errors: Sequence[InvalidField]) -> None:
         self.errors = tuple(errors[: self.SHOWN])
         more = "" if len(errors) <= self.SHOWN else "; and more"
-        super().__init__("; ".join(error.message for error in self.errors) + more, field=self.errors[0].field)
+        # Once, however many rows it is said of.
+        messages = dict.fromkeys(error.message for error in self.errors)
+        super().__init__("; ".join(messages) + more, field=self.errors[0].field)
 
 
 class NotFound(RequestError):

@@ -229,6 +229,20 @@ async def test_what_is_wrong_is_refused_by_name(
     assert (await server.inference.post(INFER, json=request())).status_code == 200
 
 
+@pytest.mark.parametrize("shape", [[1], [1, 1]])
+async def test_one_column_alone_is_told_which_others_are_missing(server: Server, shape: list[int]) -> None:
+    answer = await server.inference.post(INFER, json={"inputs": [column("charges", "FP64", 3.5, shape=shape)]})
+    assert answer.status_code == 400
+    assert answer.json()["message"] == "tenure is missing; contract is missing"
+
+
+@pytest.mark.parametrize("name", ["input", "charges"])
+async def test_one_tensor_with_too_few_columns_is_told_how_many_there_are(server: Server, name: str) -> None:
+    answer = await server.inference.post(INFER, json={"inputs": [column(name, "FP64", 3, 4, shape=[1, 2])]})
+    assert answer.status_code == 400
+    assert "has the shape [1, 2]; [rows, 3] was expected" in answer.json()["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "document"),
     [

@@ -12,6 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from modelroll_server.artifact import catalog
 from modelroll_server.cli import main
+from modelroll_server.errors import PackFailed
+from modelroll_server.packing import missing, samples
 
 ROOT = Path(__file__).parents[3]
 
@@ -61,6 +63,55 @@ def test_samples_of_another_kind_are_refused(model: Path) -> None:
     (model.parent / "rows.xml").write_text("<a/>")
     asked = ["--model", "shop", "--version", "1.0.0", "--samples", model.parent / "rows.xml"]
     assert "neither .parquet nor .csv" in run("pack", model, *asked).output
+
+
+def test_names_that_are_not_those_of_the_samples_are_listed(model: Path) -> None:
+    numbers = [[1.0, 2.0], [2.0, 1.0], [3.0, 5.0], [4.0, 0.0]] * 5
+    joblib.dump(LogisticRegression().fit(numbers, ["no", "no", "yes", "yes"] * 5), model)
+    pd.DataFrame(numbers, columns=["size", "age"]).to_csv(model.parent / "rows.csv", index=False)
+    asked = ["--model", "shop", "--version", "1.0.0", "--samples", model.parent / "rows.csv", "--no-compile"]
+    result = run("pack", model, *asked, "--out", model.parent / "models")
+    assert result.exit_code == 0, result.output
+    assert "without names; its inputs are, with the samples' names in brackets: x0 (size), x1 (age)" in result.output
+
+
+def test_names_that_are_those_of_the_samples_are_not_listed(model: Path) -> None:
+    asked = ["--model", "shop", "--version", "1.0.0", "--samples", model.parent / "rows.csv", "--no-compile"]
+    assert "without names" not in run("pack", model, *asked, "--out", model.parent / "models").output
+
+
+@pytest.mark.parametrize("first", ["5.1,3.5", "5.1,5.1", "1,2", "5.1,nan"])
+def test_samples_that_begin_with_a_row_are_refused(tmp_path: Path, first: str) -> None:
+    (tmp_path / "rows.csv").write_text(f"{first}\n4.9,3.0\n")
+    with pytest.raises(
+        PackFailed, match=f"read as the names of the columns, and {first.replace(',', ', ')} are numbers"
+    ):
+        samples.read(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("names", ["0,1", "size,2024", ",0"])
+def test_names_of_samples_may_hold_numbers(tmp_path: Path, names: str) -> None:
+    (tmp_path / "rows.csv").write_text(f"{names}\n4.9,3.0\n")
+    assert len(samples.read(tmp_path / "rows.csv")) == 1
+
+
+@pytest.mark.parametrize("name", ["rows.CSV", "rows.Parquet"])
+def test_the_ending_of_samples_may_be_written_in_capitals(tmp_path: Path, name: str) -> None:
+    rows = pd.DataFrame({"size": [1.5]})
+    (rows.to_csv if name.endswith("CSV") else rows.to_parquet)(tmp_path / name, index=False)
+    assert samples.read(tmp_path / name)["size"].tolist() == [1.5]
+
+
+def test_samples_without_a_line_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("")
+    with pytest.raises(PackFailed, match="cannot be read"):
+        samples.read(tmp_path / "rows.csv")
+
+
+def test_what_a_version_of_pandas_reads_as_missing_changes_no_sample(tmp_path: Path) -> None:
+    values = [*sorted(missing.SPELLINGS - {""}), "x"]
+    (tmp_path / "rows.csv").write_text("code\n" + "".join(f"{value}\n" for value in values))
+    assert samples.read(tmp_path / "rows.csv")["code"].isna().tolist() == [True] * (len(values) - 1) + [False]
 
 
 def test_verify_of_a_model_takes_every_version() -> None:

@@ -198,6 +198,14 @@ def test_a_version_that_is_there_is_never_written_over(packer: Packer, frame: pd
     assert (packed.path / "modelroll.json").read_bytes() == before
 
 
+def test_a_version_that_is_there_is_refused_before_any_work(frame: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "models/m/1.0.0").mkdir(parents=True)
+    (tmp_path / "model.joblib").write_bytes(b"nothing that loads")
+    request = pack.Request(files=[tmp_path / "model.joblib"], model="m", version="1.0.0", samples=frame)
+    with pytest.raises(PackFailed, match="is there already"):
+        pack.pack(request, tmp_path / "models")
+
+
 @pytest.mark.parametrize(("model", "version"), [("../m", "1.0.0"), ("m", "v1"), ("", "1.0.0"), ("m", "1.0.0+b")])
 def test_names_that_are_none_are_refused(frame: pd.DataFrame, tmp_path: Path, model: str, version: str) -> None:
     request = pack.Request(files=[tmp_path / "x"], model=model, version=version, samples=frame)

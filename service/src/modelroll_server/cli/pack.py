@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from modelroll_server.artifact.manifest import Manifest
 from modelroll_server.errors import PackFailed
 from modelroll_server.packing import advice, mlflow, samples
 from modelroll_server.packing import pack as packing
@@ -35,7 +37,7 @@ def _created() -> datetime | None:
 @click.argument("files", nargs=-1, required=True, type=_EXISTING_MODEL, metavar="[PREPROCESSOR] MODEL")
 @click.option("--model", required=True, help="Name that clients call.")
 @click.option("--version", required=True, help="SemVer, such as 2.0.0 or 2.1.0-rc.1.")
-@click.option("--samples", "sampled", type=_EXISTING, help="Rows that it gets: Parquet or CSV.")
+@click.option("--samples", "sampled", type=_EXISTING, help="Rows that it gets: Parquet, or CSV with names in line 1.")
 @click.option("--golden", type=_EXISTING, help="Rows of your own to become golden rows, all of them.")
 @click.option("--metric", "metrics", multiple=True, help="NAME=NUMBER of the training run; may be repeated.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Whether to compile; on unless said otherwise.")
@@ -89,6 +91,7 @@ def pack(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise click.ClickException(error.message) from error
     golden_rows = len(packed.manifest.golden.rows) if packed.manifest.golden else 0
     click.echo(f"{packed.path}: {len(packed.manifest.inputs)} inputs, {golden_rows} golden rows")
+    _show_names(packed.manifest, rows.columns)
     _show(packed.compiled)
     trained = packed.manifest.sklearn
     if trained is not None and trained.skops_types:
@@ -100,6 +103,16 @@ def pack(  # noqa: PLR0913, PLR0917 - one parameter an option
     click.echo(f"Install it: {advice.helm_flags(packed.manifest, packed.digest)}\n")
     click.echo("Roll it out, with kubectl apply -f:\n")
     click.echo(advice.model_version(packed.manifest, packed.digest), nl=False)
+
+
+def _show_names(manifest: Manifest, sampled: Iterable[object]) -> None:
+    """What the inputs are called that the samples call otherwise."""
+    names = [column.name for column in manifest.inputs]
+    given = [str(name) for name in sampled]
+    numbered = [str(index) for index in range(len(names))]  # what pandas calls columns without a name
+    if manifest.call == "array" and given not in (names, numbered):
+        pairs = ", ".join(f"{name} ({other})" for name, other in zip(names, given, strict=True))
+        click.echo(f"The model was fitted without names; its inputs are, with the samples' names in brackets: {pairs}")
 
 
 def _show(compiled: Compiled | NotCompiled | None) -> None:

@@ -1,28 +1,24 @@
 """`modelroll predict`: rows to a running server, for people."""
 
-import csv
-import io
+import functools
 import json
-import re
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
 import rich
 from rich.table import Table
+from rich.text import Text
+
+from modelroll_server.cli import rows as row_files
+from modelroll_server.cli.running import RunningServer
 
 AT_A_TIME = 1_000  # rows of one request
 
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_INSTANCE = re.compile(r"\binstances\[(\d+)\]")
+_ROOM = 40  # characters of 80 for a column a class; a model with more classes shows the predicted one's
+_LISTS = "probability"  # of several outputs, or of classes that nobody names
 
-Types = Mapping[str, frozenset[str]]
-"""Of each column the JSON types that the server takes; a column that is not there takes any."""
+Answer = dict[str, Any]
 
 
 @click.command()
@@ -34,15 +30,20 @@ def predict(url: str, rows: str | None, *, as_json: bool, timeout: float) -> Non
     """Ask the server at URL, such as http://localhost:8000, what it predicts for ROWS.
 
     ROWS is JSON ({"name": value} or a list of them), a file of JSON, of lines of JSON or of CSV with names in its first
-    line, or - for the standard input. Without ROWS the server's own example is asked. A value of CSV is what the server
-    says that its column holds; where it says nothing, a number or true or false as JSON writes them, else a text.
+    line, or - for the standard input. Without ROWS the server's own example is asked.
+
+    A value of CSV is what the server says that its column holds; where it says nothing, a number or true or false as
+    JSON writes them, else a text. What pandas and `modelroll pack` read as missing is missing: an empty value, NA, N/A,
+    NaN, nan, None, null and their like; only a column of texts that takes no missing value keeps them as texts.
+
+    With --json the probabilities are in the order of the model's classes, which the table has in its heading, and
+    /openapi.json of the server in the description of probability.
     """
-    base = url if "://" in url else f"http://{url}"
-    base = base.rstrip("/")
-    asked = _example(base, timeout) if rows is None else _read(rows, lambda: _types(base, timeout))
-    answers: list[dict[str, Any]] = []
+    server = RunningServer(url, timeout)
+    asked = [server.example()] if rows is None else row_files.read(rows, server.columns)
+    answers: list[Answer] = []
     for start in range(0, len(asked), AT_A_TIME):
-        found = _ask(f"{base}/batch_predict", asked[start : start + AT_A_TIME], timeout, start)
+        found = server.predictions(asked[start : start + AT_A_TIME], start)
         nothing = [None] * len(found["predictions"])
         probabilities, scores = found["probabilities"] or nothing, found.get("scores") or nothing
         for prediction, probability, score in zip(found["predictions"], probabilities, scores, strict=True):
@@ -54,140 +55,51 @@ def predict(url: str, rows: str | None, *, as_json: bool, timeout: float) -> Non
         for answer in answers:
             click.echo(json.dumps(answer))
     else:
-        _show(asked, answers)
+        _show(asked, answers, server.classes())
 
 
-def _read(rows: str, types: Callable[[], Types]) -> list[Any]:
-    """The rows that a person named."""
-    if rows.lstrip()[:1] in {"{", "["}:
-        return _parse(rows, "ROWS", types)
-    path = Path(rows)
-    name = "the standard input" if rows == "-" else rows
-    try:
-        # As bytes: to read a file as text would change the ends of lines within values.
-        data = sys.stdin.buffer.read() if rows == "-" else path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{name} is neither JSON nor a file that can be read: {error}") from error
-    return _from_csv(text, name, types()) if path.suffix.lower() == ".csv" else _parse(text, name, types)
-
-
-def _parse(text: str, name: str, types: Callable[[], Types]) -> list[Any]:
-    """JSON, or lines of JSON, or else CSV."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        try:
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
-        except ValueError as error:
-            if text.lstrip()[:1] not in {"{", "["} and "," in text:
-                return _from_csv(text, name, types())
-            raise click.ClickException(f"{name} is not JSON: {error}") from error
-    if isinstance(found, dict):
-        instances = found.get("instances")
-        return instances if isinstance(instances, list) else [found]
-    if not isinstance(found, list):
-        raise click.ClickException(f"{name} is not an object of named values, nor a list of them")
-    # [1, 2, 3] is one row by position, [[1, 2, 3]] a list of one.
-    return found if any(isinstance(one, dict | list) for one in found) else [found]
-
-
-def _from_csv(text: str, name: str, types: Types) -> list[Any]:
-    """One row a line, or more lines where a value is quoted; what is empty is missing."""
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = []
-    try:
-        names = next(lines, [])
-        for values in filter(None, lines):
-            if len(values) != len(names):
-                sentence = f"line {lines.line_num} has {len(values)} values, and the first has {len(names)} names"
-                raise click.ClickException(f"{name}: {sentence}")
-            pairs = zip(names, values, strict=True)
-            rows.append({column: _value(value, types.get(column)) for column, value in pairs})
-    except csv.Error as error:
-        raise click.ClickException(f"{name} is not CSV: line {lines.line_num}: {error}") from error
-    return rows
-
-
-def _value(text: str, types: frozenset[str] | None) -> Any:
-    """What a text of CSV stands for, in a column that takes these types; what it takes not, the server refuses."""
-    if types is None:
-        if _JSON_NUMBER.fullmatch(text) or text in {"true", "false"}:
-            return json.loads(text)
-        return text or None
-    if not text:
-        return "" if types == {"string"} else None
-    if "string" in types:
-        return text
-    if "boolean" in types:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    if not _NUMBER.fullmatch(text.strip()):
-        return text
-    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
-
-
-def _types(base: str, timeout: float) -> Types:
-    """What the server's own documentation says of its columns; nothing where there is none."""
-    try:
-        columns = _columns(base, timeout)
-        kinds = {name: column.get("type") for name, column in columns.items()}
-    except (click.ClickException, LookupError, TypeError, AttributeError):
-        return {}
-    return {name: frozenset([kind] if isinstance(kind, str) else kind) for name, kind in kinds.items() if kind}
-
-
-def _columns(base: str, timeout: float) -> dict[str, Any]:
-    found: dict[str, Any] = _ask(f"{base}/openapi.json", None, timeout)["components"]["schemas"]["Row"]["properties"]
-    return found
-
-
-def _example(base: str, timeout: float) -> list[Any]:
-    """The row that the server's own documentation shows."""
-    return [{name: column.get("example") for name, column in _columns(base, timeout).items()}]
-
-
-def _ask(url: str, body: Any, timeout: float, start: int = 0) -> Any:
-    """The answer to a request whose first row has the number `start`."""
-    data = None if body is None else json.dumps(body).encode()
-    if not url.startswith(("http://", "https://")):
-        raise click.ClickException(f"{url} is not an address of HTTP")
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - checked above
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - as above
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise click.ClickException(_refusal(error.code, error.read(), start)) from error
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"{url}: {getattr(error, 'reason', error)}") from error
-
-
-def _refusal(status: int, body: bytes, start: int) -> str:
-    """What the server says, or what is known when it is another server that says it."""
-    try:
-        problem = json.loads(body)
-        field = f" (at {problem['field']})" if "field" in problem else ""
-        return _INSTANCE.sub(lambda at: f"instances[{int(at[1]) + start}]", f"{problem['message']}{field}")
-    except (ValueError, KeyError, TypeError):
-        return f"the server answered {status}"
-
-
-def _show(asked: list[Any], answers: list[dict[str, Any]]) -> None:
-    version = answers[-1]["model_version"] if answers else ""
-    table = Table(title=f"{len(answers)} predicted by {version}", title_justify="left")
-    table.add_column("row", justify="right", style="dim")
-    table.add_column("asked", overflow="ellipsis", no_wrap=True, max_width=60)
-    table.add_column("prediction", style="bold")
-    scored = any("score" in answer for answer in answers)
-    table.add_column("score" if scored else "probability")
+def _show(asked: list[Any], answers: list[Answer], classes: list[Any]) -> None:
+    table = Table(title=f"{len(answers)} predicted by {answers[-1]['model_version']}", title_justify="left")
+    table.add_column("row", justify="right", style="dim", no_wrap=True)
+    # What may wrap is what rich shrinks in a narrow terminal: this column, whose texts are cut instead, and lists.
+    table.add_column("asked", max_width=60)
+    table.add_column("prediction", style="bold", no_wrap=True)
+    shown = _shown(answers, classes)
+    for heading in shown:
+        table.add_column(Text(heading), no_wrap=heading != _LISTS)
     for number, (row, answer) in enumerate(zip(asked, answers, strict=True)):
         values = ", ".join(f"{name}={value}" for name, value in row.items()) if isinstance(row, dict) else str(row)
-        table.add_row(
-            str(number), values, str(answer["prediction"]), _shares(answer["score" if scored else "probability"])
-        )
+        # As texts: rich would take what stands in brackets for its own.
+        cells = [str(answer["prediction"]), *(of(answer) for of in shown.values())]
+        table.add_row(str(number), Text(values, no_wrap=True, overflow="ellipsis"), *map(Text, cells))
     rich.print(table)
 
 
-def _shares(probability: Any) -> str:
-    if not isinstance(probability, list):
-        return "" if probability is None else str(probability)
-    return "  ".join(f"{share:.3f}" if isinstance(share, float) else str(share) for share in probability)
+def _shown(answers: list[Answer], classes: list[Any]) -> dict[str, Callable[[Answer], str]]:
+    """What is shown of an answer beside its prediction, by heading."""
+    if any("score" in answer for answer in answers):
+        return {"score": lambda answer: _joined(answer["score"], ".6g")}
+    if all(answer["probability"] is None for answer in answers):
+        return {}
+    if not all(_is_of(answer, classes) for answer in answers):
+        return {_LISTS: lambda answer: _joined(answer["probability"], ".3f")}
+    headings = [f"P({label})" for label in classes]
+    if sum(len(heading) + 3 for heading in headings) > _ROOM:
+        return {"its probability": lambda answer: _of_class(answer, classes.index(answer["prediction"]))}
+    return {heading: functools.partial(_of_class, index=index) for index, heading in enumerate(headings)}
+
+
+def _is_of(answer: Answer, classes: list[Any]) -> bool:
+    """Whether an answer has one probability for each of the classes: a model of several outputs has lists of them."""
+    probability = answer["probability"]
+    return isinstance(probability, list) and len(probability) == len(classes) and answer["prediction"] in classes
+
+
+def _of_class(answer: Answer, index: int) -> str:
+    return _joined(answer["probability"][index], ".3f")
+
+
+def _joined(value: Any, form: str) -> str:
+    if isinstance(value, list):
+        return "  ".join(_joined(one, form) for one in value)
+    return format(value, form) if isinstance(value, float) else "" if value is None else str(value)

@@ -1,5 +1,6 @@
 """Tensors of a request to the rows of one model: one tensor with all columns, or one a column."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,9 +83,11 @@ class TensorDecoder:
             ]
         if len(by_name) == 1 and self._width > 1:
             (tensor,) = by_name.values()
-            expected = f"[rows, {self._width}] was expected, or one tensor a column"
-            sentence = f"the tensor {tensor.name} has the shape {list(tensor.shape)}; {expected}"
-            raise errors.InvalidField(sentence, field=tensor.name)
+            is_column = tensor.name in known and math.prod(tensor.shape[1:]) == 1
+            if not is_column:
+                expected = f"[rows, {self._width}] was expected, or one tensor a column"
+                sentence = f"the tensor {tensor.name} has the shape {list(tensor.shape)}; {expected}"
+                raise errors.InvalidField(sentence, field=tensor.name)
         if wrong:
             raise wrong[0] if len(wrong) == 1 else errors.InvalidFields(wrong)
 

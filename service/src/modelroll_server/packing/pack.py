@@ -100,6 +100,8 @@ def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
         NotCompilable: A compiled model was required, and cannot be had.
     """
     _check_names(request)
+    if not replace:
+        writing.free(out, request.model, request.version)  # now, and not after minutes of work
     loaded = _load(request.files)
     manifest, table = describe(request, loaded)
     files = {loaded.name: loaded.data}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelroll_server.errors import PackFailed
+from modelroll_server.packing import missing
 from modelroll_server.schema import Input
 from modelroll_server.tensors import Array, Datatype, Table
 
@@ -24,15 +25,16 @@ def read(path: Path) -> "pd.DataFrame":
     """The first rows of a Parquet or CSV file.
 
     Raises:
-        PackFailed: The file is neither, cannot be read, or has no rows.
+        PackFailed: The file is neither, cannot be read, begins without names, or has no rows.
     """
     import pandas as pd
 
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
-        elif path.suffix == ".csv":
-            frame = pd.read_csv(path, nrows=MAX_SAMPLES)
+        elif path.suffix.lower() == ".csv":
+            _check_names(path)
+            frame = pd.read_csv(path, nrows=MAX_SAMPLES, na_values=sorted(missing.SPELLINGS), keep_default_na=False)
         else:
             raise PackFailed(f"{path} is neither .parquet nor .csv")
     except (OSError, ValueError) as error:  # pandas and pyarrow say what is wrong with a ValueError
@@ -40,6 +42,24 @@ def read(path: Path) -> "pd.DataFrame":
     if not len(frame):
         raise PackFailed(f"{path} has no rows")
     return frame.head(MAX_SAMPLES)
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a CSV that begins with a row; 0, 1, 2 … are the names that pandas writes for columns without any."""
+    import pandas as pd
+
+    names = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+    if names != [str(index) for index in range(len(names))] and all(map(_is_number, names)):
+        found = ", ".join(names)
+        raise PackFailed(f"line 1 of {path} is read as the names of the columns, and {found} are numbers: add names")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def datatype(name: str, column: "pd.Series[Any]") -> Datatype:

@@ -10,15 +10,25 @@ from modelroll_server.artifact import manifest as manifests
 from modelroll_server.errors import PackFailed
 
 
+def free(out: Path, model: str, version: str) -> Path:
+    """OUT/<model>/<version>, where nothing is yet.
+
+    Raises:
+        PackFailed: That version is there already.
+    """
+    place = out / model / version
+    if place.exists():
+        raise PackFailed(f"{place} is there already, and a version never changes: give the new one another number")
+    return place
+
+
 def write(out: Path, manifest: manifests.Manifest, files: Mapping[str, bytes], *, replace: bool = False) -> Path:
     """Write OUT/<model>/<version>/: the files, then the manifest, under another name until all of it is there.
 
     Raises:
         PackFailed: That version is there already, or the disk does not take it. Nothing is left behind.
     """
-    place = out / manifest.model / manifest.version
-    if place.exists() and not replace:
-        raise PackFailed(f"{place} is there already, and a version never changes: give the new one another number")
+    place = out / manifest.model / manifest.version if replace else free(out, manifest.model, manifest.version)
     made = [directory for directory in (out, place.parent) if not directory.exists()]
     unfinished: Path | None = None
     try:
