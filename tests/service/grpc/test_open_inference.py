@@ -99,6 +99,8 @@ REFUSED = [
     (changed(0, datatype="FP128"), grpc.StatusCode.INVALID_ARGUMENT),
     (changed(0, datatype="INT8", contents={"int_contents": [300]}, shape=[1]), grpc.StatusCode.INVALID_ARGUMENT),
     (changed(0, shape=[2]), grpc.StatusCode.INVALID_ARGUMENT),
+    (changed(0, shape=[2**63 - 1] * 300), grpc.StatusCode.INVALID_ARGUMENT),
+    (changed(0, shape=[1] * 30_000), grpc.StatusCode.INVALID_ARGUMENT),
     (changed(0, name="charges"), grpc.StatusCode.INVALID_ARGUMENT),
     (cut(), grpc.StatusCode.INVALID_ARGUMENT),
     (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
@@ -111,6 +113,26 @@ async def test_what_is_wrong_is_refused(server: "Server", request_: Any, code: g
         await infer(server, request_)
     assert refused.value.code() is code
     assert len((await infer(server, request())).outputs) == 2
+
+
+LONG = "é" * 100_000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        changed(0, name=LONG),
+        request(inputs=[Input(name=LONG, datatype="INT32", shape=[2], contents={"int_contents": [3, 4]})]),
+        request(inputs=[Input(name=f"{index}{LONG}", datatype="INT32", shape=[0]) for index in range(4)]),
+        changed(0, datatype=LONG),
+        request(outputs=[{"name": LONG}]),
+    ],
+)
+async def test_a_refusal_fits_into_trailers(server: "Server", request_: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await infer(server, request_)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len((refused.value.details() or "").encode()) <= 2010
 
 
 async def test_the_server_and_the_model_describe_themselves(server: "Server") -> None:

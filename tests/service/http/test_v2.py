@@ -178,6 +178,10 @@ REFUSED: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[1, 2]))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[-2]))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[2**70]))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[2**63 - 1] * 2))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[2**63 - 1] * 227))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[10**4000] * 2))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[1] * 30_000))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", [3, 4], shape=[2]))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", "3", 4))}, 400, "invalid_field", "tenure[0]"),
     ({"json": replaced(column("tenure", "INT64", 3, True))}, 400, "invalid_field", "tenure[1]"),
@@ -304,3 +308,25 @@ async def test_a_request_may_be_large(server: Server) -> None:
     assert answer.json()["outputs"][0]["data"] == [1] * rows
     too_large = await server.inference.post(INFER, content=b" " * (64 * 2**20 + 1))
     assert too_large.status_code == 413
+
+
+LONG = "é" * 2**20
+ECHOING: list[dict[str, Any]] = [
+    {"inputs": [column(LONG, "INT64", 3, 4, shape=[3])]},
+    {"inputs": [column(LONG, "INT64", "3", 4)]},
+    {"inputs": [column(LONG, "INT64", 3, 4)]},
+    {"inputs": [*request()["inputs"], *(column(f"{index}{LONG}", "INT64", 1, 2) for index in range(11))]},
+    {"inputs": [column(LONG, "INT64", 3, 4)] * 2},
+    {"inputs": [column("tenure", LONG, 3, 4)]},
+    {"inputs": [column("tenure", "INT64", 3, 4, shape=[1] * 2**20)]},
+    request(outputs=[{"name": LONG}]),
+    request(outputs=[{"name": LONG, "parameters": {"classification": 3}}]),
+]
+
+
+@pytest.mark.parametrize("document", ECHOING)
+async def test_a_refusal_does_not_hand_back_what_it_refuses(server: Server, document: Any) -> None:
+    answer = await server.inference.post(INFER, json=document)
+    assert answer.status_code == 400
+    assert len(answer.content) < 20_000
+    assert len(answer.json()["field"].encode()) <= 410

@@ -107,7 +107,7 @@ def _tensors(request: pb.ModelInferRequest) -> list[Tensor]:
     found = []
     for one, data in zip(request.inputs, raw, strict=True):
         if one.HasField("contents"):
-            raise errors.InvalidField(f"the tensor {one.name} has contents, and raw ones too", field=one.name)
+            raise tensors.wrong(one.name, "has contents, and raw ones too")
         found.append(tensors.from_bytes(one.name, one.datatype, tuple(one.shape), memoryview(data)))
     return found
 
@@ -115,8 +115,7 @@ def _tensors(request: pb.ModelInferRequest) -> list[Tensor]:
 def _tensor(one: pb.ModelInferRequest.InferInputTensor) -> Tensor:
     contents = _CONTENTS.get(one.datatype)
     if contents is None:
-        sentence = f"the tensor {one.name} has the datatype {one.datatype[:20]}, which is not read from contents"
-        raise errors.InvalidField(sentence, field=one.name)
+        raise tensors.wrong(one.name, f"has the datatype {one.datatype[:20]}, which is not read from contents")
     values: list[Any] = list(getattr(one.contents, contents))
     if one.datatype == "BYTES":
         values = list(tensors.texts(one.name, values))

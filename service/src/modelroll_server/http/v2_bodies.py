@@ -191,13 +191,11 @@ def _tensors(inputs: list[_Input], binary: memoryview) -> list[Tensor]:
         size = None if one.parameters is None else one.parameters.binary_data_size
         if size is None:
             if one.data is None:
-                raise errors.InvalidField(f"the tensor {one.name} has no data", field=one.name)
+                raise tensors.wrong(one.name, "has no data")
             found.append(tensors.from_json(one.name, one.datatype, one.shape, one.data))
             continue
         if one.data is not None or size < 0 or at + size > len(binary):
-            raise errors.InvalidField(
-                f"the tensor {one.name} has {size} bytes by its binary_data_size, which are not there", field=one.name
-            )
+            raise tensors.wrong(one.name, f"has {size} bytes by its binary_data_size, which are not there")
         found.append(tensors.from_bytes(one.name, one.datatype, one.shape, binary[at : at + size]))
         at += size
     if at != len(binary):
@@ -210,6 +208,6 @@ def _is_binary(output: _Requested, default: bool) -> bool:
     if parameters is None:
         return default
     if parameters.classification is not None or parameters.shared_memory_region is not None:
-        sentence = f"{output.name}: neither classification nor shared memory is offered here"
-        raise errors.InvalidField(sentence, field=output.name)
+        name = errors.shortened(output.name)
+        raise errors.InvalidField(f"{name}: neither classification nor shared memory is offered here", field=name)
     return default if parameters.binary_data is None else parameters.binary_data

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server import errors
-from modelroll_server.schema.checks import MAX_EXACT
+from modelroll_server.schema.checks import MAX_EXACT, MAX_INT64
 from modelroll_server.tensors import Array
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -29,6 +29,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
+MAX_DIMENSIONS = 2  # of an input
 _LENGTH = struct.Struct("<I")
 _NUMBERS = frozenset({float, int})
 _JSON_TYPES: dict[str, frozenset[type]] = {
@@ -64,14 +65,16 @@ def count(name: str, shape: Sequence[int]) -> int:
     """The number of elements.
 
     Raises:
-        errors.InvalidField: a dimension is negative, or there is none.
+        errors.InvalidField: there are not one or two dimensions, as an input has, or one is not of 64 bits, unsigned.
     """
-    if not shape:
-        raise errors.InvalidField(f"the tensor {name} has no shape; [rows] or [rows, columns] was expected", field=name)
+    if not 0 < len(shape) <= MAX_DIMENSIONS:
+        raise wrong(name, f"has {len(shape) or 'no'} dimensions; [rows] or [rows, columns] was expected")
     elements = 1
     for size in shape:
         if size < 0:
-            raise errors.InvalidField(f"the shape of the tensor {name} has a negative number", field=name)
+            raise wrong(name, "has a negative number in its shape")
+        if size > MAX_INT64:
+            raise wrong(name, "has a number in its shape that is too large")
         elements *= size
     return elements
 
@@ -121,11 +124,10 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview)
     dtype = _dtype(name, datatype)
     if len(data) != elements * dtype.itemsize:
         expected = f"{datatype} of shape {list(shape)} has {elements * dtype.itemsize}"
-        sentence = f"the tensor {name} has {len(data)} bytes; {expected}"
-        raise errors.InvalidField(sentence, field=name)
+        raise wrong(name, f"has {len(data)} bytes; {expected}")
     array = np.frombuffer(data, dtype)
     if datatype == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
-        raise errors.InvalidField(f"the tensor {name} has bytes that are neither true nor false", field=name)
+        raise wrong(name, "has bytes that are neither true nor false")
     return Tensor(name, datatype, shape, array)
 
 
@@ -150,7 +152,13 @@ def texts(name: str, values: Sequence[bytes]) -> list[str]:
     try:
         return [value.decode() for value in values]
     except UnicodeDecodeError as error:
-        raise errors.InvalidField(f"the tensor {name} has a text that is not UTF-8", field=name) from error
+        raise wrong(name, "has a text that is not UTF-8") from error
+
+
+def wrong(name: str, what: str, element: str = "") -> errors.InvalidField:
+    """The error of one tensor, or of one element of it (such as `[3]`); its name may be of any length."""
+    shown = errors.shortened(name)
+    return errors.InvalidField(f"the tensor {shown} {what}", field=f"{shown}{element}")
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:
@@ -163,7 +171,7 @@ def _dtype(name: str, datatype: str) -> np.dtype[Any]:
 def _flattened(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
     for size in shape[1:]:
         if any(type(part) is not list or len(part) != size for part in data):
-            raise errors.InvalidField(f"the data of the tensor {name} is not of shape {list(shape)}", field=name)
+            raise wrong(name, f"has data that is not of shape {list(shape)}")
         data = [value for part in data for value in part]
     return data
 
@@ -177,8 +185,7 @@ def _typed(name: str, datatype: str, data: list[Any]) -> list[Any]:
     kinds.discard(type(None))
     if not kinds <= allowed:
         row = next(index for index, value in enumerate(data) if value is not None and type(value) not in allowed)
-        sentence = f"the data of the tensor {name} is not all {datatype}: element {row} is another"
-        raise errors.InvalidField(sentence, field=f"{name}[{row}]")
+        raise wrong(name, f"has data that is not all {datatype}: element {row} is another", f"[{row}]")
     if datatype.startswith("FP") and not (datatype == "FP64" and kinds <= {float}):
         return _rounded(name, datatype, data)
     if datatype in _RANGES:
@@ -192,7 +199,7 @@ def _check_range(name: str, datatype: str, values: list[Any]) -> None:
     low, high = _RANGES[datatype]
     present = [value for value in values if value is not None]
     if present and not (low <= min(present) and max(present) <= high):
-        raise errors.InvalidField(f"the tensor {name} has numbers that {datatype} does not hold", field=name)
+        raise wrong(name, f"has numbers that {datatype} does not hold")
 
 
 def _integers(name: str, datatype: str, data: list[Any]) -> list[Any]:
@@ -200,7 +207,7 @@ def _integers(name: str, datatype: str, data: list[Any]) -> list[Any]:
     found = []
     for row, value in enumerate(data):
         if type(value) is float and not (value.is_integer() and abs(value) <= MAX_EXACT):
-            raise errors.InvalidField(f"{value} in the tensor {name} is no {datatype}", field=f"{name}[{row}]")
+            raise wrong(name, f"has {value}, which is no {datatype}", f"[{row}]")
         found.append(value if value is None else int(value))
     return found
 
@@ -213,7 +220,7 @@ def _rounded(name: str, datatype: str, data: list[Any]) -> list[Any]:
             dtype = DTYPES[datatype].type
             return [value if value is None else float(dtype(value)) for value in data]
     except (OverflowError, FloatingPointError) as error:
-        raise errors.InvalidField(f"the tensor {name} has numbers that {datatype} does not hold", field=name) from error
+        raise wrong(name, f"has numbers that {datatype} does not hold") from error
 
 
 def _split(name: str, data: memoryview, elements: int) -> list[str]:
@@ -221,21 +228,19 @@ def _split(name: str, data: memoryview, elements: int) -> list[str]:
     at, end = 0, len(data)
     while at < end and len(found) <= elements:
         if end - at < _LENGTH.size:
-            raise errors.InvalidField(f"the bytes of the tensor {name} are cut off", field=name)
+            raise wrong(name, "has bytes that are cut off")
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         if end - at < length:
-            raise errors.InvalidField(f"the bytes of the tensor {name} are cut off", field=name)
+            raise wrong(name, "has bytes that are cut off")
         found.append(bytes(data[at : at + length]))
         at += length
     return texts(name, found)
 
 
 def _wrong_count(name: str, shape: Sequence[int], elements: int, found: int) -> errors.InvalidField:
-    sentence = f"the tensor {name} has {found} values; the shape {list(shape)} has {elements}"
-    return errors.InvalidField(sentence, field=name)
+    return wrong(name, f"has {found} values; the shape {list(shape)} has {elements}")
 
 
 def _unknown(name: str, datatype: str) -> errors.InvalidField:
-    sentence = f"the tensor {name} has the datatype {datatype[:20]}, which is not read here"
-    return errors.InvalidField(sentence, field=name)
+    return wrong(name, f"has the datatype {datatype[:20]}, which is not read here")

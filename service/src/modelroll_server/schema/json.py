@@ -94,7 +94,8 @@ class JsonDecoder:
         if isinstance(value, dict):
             extra = next((name for name in value if name != "instances"), None)
             if extra is not None:
-                raise errors.InvalidField(f"{extra} is not a field of this request; instances is", field=extra)
+                shown = errors.shortened(extra)
+                raise errors.InvalidField(f"{shown} is not a field of this request; instances is", field=shown)
             if "instances" not in value:
                 raise errors.InvalidField("instances is missing", field="instances")
             value = value["instances"]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modelroll_server.errors import InvalidField, InvalidFields
+from modelroll_server.errors import InvalidField, InvalidFields, shortened
 from modelroll_server.schema.checks import Refused, checker, typed
 from modelroll_server.schema.inputs import Input
 from modelroll_server.tensors import Table
@@ -121,6 +121,6 @@ class Schema:
             except Refused as error:
                 errors.append(InvalidField(f"{name} {error}", field=f"{dotted}{name}"))
         if self.refuses_extra_fields:
-            extra = (name for name in row if name not in self._known)
+            extra = (shortened(name) for name in row if name not in self._known)
             errors += [InvalidField(f"{name} is not an input of this model", field=f"{dotted}{name}") for name in extra]
         return values
