@@ -1,6 +1,8 @@
 """GRPCInferenceService: health, metadata, inference with contents and with raw bytes; health and reflection."""
 
+import gc
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -133,6 +135,51 @@ async def test_a_refusal_fits_into_trailers(server: "Server", request_: Any) -> 
         await infer(server, request_)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert len((refused.value.details() or "").encode()) <= 2010
+
+
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [
+        ("inference.GRPCInferenceService/ModelInfer", b"\x2a\x00"),
+        ("inference.GRPCInferenceService/ModelInfer", b"\x3a\x00"),
+        ("modelroll.v1.PredictionService/Predict", b"\x12\x00"),
+        ("modelroll.v1.PredictionService/BatchPredict", b"\x0a\x00"),
+    ],
+)
+async def test_more_fields_than_a_request_has_are_refused_before_they_are_read(
+    server: "Server", method: str, field: bytes
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await server.call(method, field * 400_000, pb.ModelInferResponse)
+    assert refused.value.code() is grpc.StatusCode.OUT_OF_RANGE
+    assert "too many fields" in (refused.value.details() or "")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        Input(name="tenure", datatype="FP32", shape=[1, 100_000], contents={"fp32_contents": [0.5] * 100_000}),
+        Input(name="tenure", datatype="BYTES", shape=[100_000], contents={"bytes_contents": [b"a"] * 100_000}),
+    ],
+)
+async def test_more_values_than_a_request_has_are_refused(server: "Server", tensor: Input) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await infer(server, request(inputs=[tensor]))
+    assert refused.value.code() is grpc.StatusCode.OUT_OF_RANGE
+
+
+async def test_a_message_that_was_refused_is_let_go(server: "Server") -> None:
+    data = b"\x2a\x00" * 400_000
+    tracemalloc.start()
+    gc.disable()
+    try:
+        for _ in range(5):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await infer(server, data)
+        assert tracemalloc.get_traced_memory()[0] < 2 * len(data)
+    finally:
+        gc.enable()
+        tracemalloc.stop()
 
 
 async def test_the_server_and_the_model_describe_themselves(server: "Server") -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from modelroll_server import errors
 from modelroll_server.schema.checks import MAX_EXACT, MAX_INT64
+from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.tensors import Array
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -61,11 +62,12 @@ class Tensor:
     values: list[Any] | Array
 
 
-def count(name: str, shape: Sequence[int]) -> int:
-    """The number of elements.
+def count(name: str, shape: Sequence[int], most: int = MAX_INT64) -> int:
+    """The number of elements, of which there may be so many.
 
     Raises:
-        errors.InvalidField: there are not one or two dimensions, as an input has, or one is not of 64 bits, unsigned.
+        errors.InvalidField: there are not one or two dimensions, as an input has, or one is negative or too large.
+        errors.PayloadTooLarge: there are more than `most`.
     """
     if not 0 < len(shape) <= MAX_DIMENSIONS:
         raise wrong(name, f"has {len(shape) or 'no'} dimensions; [rows] or [rows, columns] was expected")
@@ -76,18 +78,22 @@ def count(name: str, shape: Sequence[int]) -> int:
         if size > MAX_INT64:
             raise wrong(name, "has a number in its shape that is too large")
         elements *= size
+    if elements > most:
+        shown = f"{errors.shortened(name)} of shape {list(shape)}"
+        raise errors.PayloadTooLarge(f"the tensor {shown} has too many values; one request may have {MAX_ROWS} rows")
     return elements
 
 
-def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -> Tensor:
+def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any], most: int = MAX_INT64) -> Tensor:
     """A tensor of JSON values, flat or nested as its shape says; null is None.
 
     Raises:
         errors.InvalidField: datatype, shape and data do not fit each other.
+        errors.PayloadTooLarge: there are more than `most` elements.
     """
     if len(data) == 1 and type(data[0]) is _PLAIN.get(datatype) and shape in ([1], [1, 1]):
         return Tensor(name, datatype, shape, data)  # what a request of one row is made of
-    elements = count(name, shape)
+    elements = count(name, shape, most)
     if data and type(data[0]) is list:
         data = _flattened(name, shape, data)
     if len(data) != elements:
@@ -95,27 +101,30 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -
     return Tensor(name, datatype, shape, _typed(name, datatype, data))
 
 
-def from_values(name: str, datatype: str, shape: Sequence[int], values: list[Any]) -> Tensor:
-    """A tensor of values that are of the datatype's type, but may not be in its range.
+def from_values(name: str, datatype: str, shape: Sequence[int], values: Sequence[Any], most: int) -> Tensor:
+    """A tensor of values that are of the datatype's type (texts as bytes), but may not be in its range.
 
     Raises:
         errors.InvalidField: datatype, shape and values do not fit each other.
+        errors.PayloadTooLarge: there are more than `most` elements.
     """
-    elements = count(name, shape)
+    elements = count(name, shape, most)
     if len(values) != elements:
         raise _wrong_count(name, shape, elements, len(values))
+    found = texts(name, values) if datatype == "BYTES" else list(values)
     if datatype in _RANGES:
-        _check_range(name, datatype, values)
-    return Tensor(name, datatype, shape, values)
+        _check_range(name, datatype, found)
+    return Tensor(name, datatype, shape, found)
 
 
-def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Tensor:
+def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview, most: int = MAX_INT64) -> Tensor:
     """A tensor of raw bytes.
 
     Raises:
         errors.InvalidField: datatype, shape and data do not fit each other.
+        errors.PayloadTooLarge: there are more than `most` elements.
     """
-    elements = count(name, shape)
+    elements = count(name, shape, most)
     if datatype == "BYTES":
         texts = _split(name, data, elements)
         if len(texts) != elements:
