@@ -19,8 +19,24 @@ class ModelrollError(Exception):
 # --- What a caller asked ---------------------------------------------------------------------------------------------
 
 
+def shortened(text: str, longest: int = 100) -> str:
+    """What a caller wrote, as messages show it: the whole, or how it begins."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _cut(text: str, longest: int) -> str:
+    """As many characters of a text as so many bytes hold."""
+    if len(text) * 4 <= longest:
+        return text
+    data = text.encode(errors="replace")
+    return text if len(data) <= longest else f"{data[:longest].decode(errors='ignore')}…"
+
+
 class RequestError(ModelrollError):
     """A request that gets no answer.
+
+    What it says goes back to its caller, in the body over HTTP and in trailers over gRPC, of which clients take 8 KiB
+    with each byte outside of ASCII written as three. So it is bounded here, whatever names its caller made up.
 
     Attributes:
         code: snake_case word for machines, one per class.
@@ -28,10 +44,12 @@ class RequestError(ModelrollError):
     """
 
     code: ClassVar[str] = "invalid_request"
+    LONGEST: ClassVar[int] = 2000  # bytes of a message
+    LONGEST_FIELD: ClassVar[int] = 400
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
-        self.field = field
+        super().__init__(_cut(message, self.LONGEST))
+        self.field = None if field is None else _cut(field, self.LONGEST_FIELD)
 
 
 class InvalidRequest(RequestError):

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from modelroll_server import errors
 from modelroll_server.schema import Input, Row, Schema
-from modelroll_server.schema.json import JsonDecoder, document
+from modelroll_server.schema.json import JsonDecoder, check_values, document
 from modelroll_server.tensors import Datatype
 
 NAMES = st.sampled_from(["tenure", "a b", 'a"b', "a\\b", "é", "", "features", "instances", "x\ny"])
@@ -86,7 +87,7 @@ def rows(draw: st.DrawFn, columns: list[Input]) -> Any:
 
 
 def slow_row(schema: Schema, body: bytes) -> Row:
-    value = document(body)
+    value = document(body, len(body))
     if not isinstance(value, dict):
         raise errors.InvalidRequest('the body is not an object such as {"name": value} or {"features": [value, …]}')
     if set(value) == {"features"} and "features" not in schema.names:
@@ -118,7 +119,7 @@ def test_many_rows_are_read_as_each_of_them_is(columns: list[Input], bare: bool,
 
 
 def given_rows_as_json(body: bytes) -> list[Any]:
-    value = document(body)
+    value = document(body, len(body))
     found: list[Any] = value["instances"] if isinstance(value, dict) else value
     return found
 
@@ -146,3 +147,47 @@ def test_bytes_are_refused_or_read_and_nothing_else(body: bytes) -> None:
     decoder = JsonDecoder(Schema([Input(name="a", datatype=Datatype.ANY, missing="none")]))
     for read in (decoder.row, decoder.rows):
         outcome(read, body)
+
+
+def count(value: Any) -> int:
+    """The commas of a document, and its lists and objects."""
+    if not isinstance(value, list | dict):
+        return 0
+    parts = list(value.values()) if isinstance(value, dict) else value
+    return 1 + max(0, len(parts) - 1) + sum(map(count, parts))
+
+
+DOCUMENTS = st.recursive(
+    st.one_of(st.none(), st.floats(allow_nan=False), st.text(',[{"\\a\n', max_size=9)),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(',[{"\\', max_size=5), inner),
+)
+
+
+@given(value=DOCUMENTS, indent=st.sampled_from([None, 1]))
+def test_values_are_counted_outside_of_strings(value: Any, indent: int | None) -> None:
+    body = json.dumps(value, indent=indent).encode()
+    most = count(value)
+    check_values(body, most)
+    if most > 0:
+        with pytest.raises(errors.PayloadTooLarge):
+            check_values(body, most - 1)
+
+
+@pytest.mark.parametrize("end", ['"', '"\\', " ", "]" * 100_000, '"' + "a" * 10**6, '"' + "\\a" * 10**6])
+def test_a_body_that_is_cut_off_is_counted_too(end: str) -> None:
+    body = b"[" + b"[]," * 1000 + end.encode()
+    check_values(body, 2001)
+    with pytest.raises(errors.PayloadTooLarge):
+        check_values(body, 2000)
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 10**6 + b"[]]", b'{"instances":[' + b"{}," * 10**6 + b"{}]}"])
+def test_more_values_than_rows_have_are_refused_before_they_are_made(body: bytes) -> None:
+    decoder = JsonDecoder(Schema([Input(name="x", datatype=Datatype.FP64)]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.PayloadTooLarge):
+            decoder.rows(body)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -50,6 +50,7 @@ WRONG: dict[str, Callable[[Document], object]] = {
     "a name twice": lambda d: d["inputs"].append(d["inputs"][0]),
     "an input as JSON types it": lambda d: d["inputs"][0].update(datatype="ANY"),
     "an integer that may be missing": lambda d: d["inputs"][0].update(missing="nan"),
+    "a magnitude below none": lambda d: d["inputs"][0].update(max_abs=-1),
     "refuses unknown and knows nothing": lambda d: d["inputs"][0].update(unknown="refuse"),
     "golden row too short": lambda d: d["golden"]["rows"][0].pop(),
     "answers for fewer rows": lambda d: d["golden"]["prediction"].pop(),

@@ -1,6 +1,8 @@
 """GRPCInferenceService: health, metadata, inference with contents and with raw bytes; health and reflection."""
 
+import gc
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -99,6 +101,8 @@ REFUSED = [
     (changed(0, datatype="FP128"), grpc.StatusCode.INVALID_ARGUMENT),
     (changed(0, datatype="INT8", contents={"int_contents": [300]}, shape=[1]), grpc.StatusCode.INVALID_ARGUMENT),
     (changed(0, shape=[2]), grpc.StatusCode.INVALID_ARGUMENT),
+    (changed(0, shape=[2**63 - 1] * 300), grpc.StatusCode.INVALID_ARGUMENT),
+    (changed(0, shape=[1] * 30_000), grpc.StatusCode.INVALID_ARGUMENT),
     (changed(0, name="charges"), grpc.StatusCode.INVALID_ARGUMENT),
     (cut(), grpc.StatusCode.INVALID_ARGUMENT),
     (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
@@ -111,6 +115,71 @@ async def test_what_is_wrong_is_refused(server: "Server", request_: Any, code: g
         await infer(server, request_)
     assert refused.value.code() is code
     assert len((await infer(server, request())).outputs) == 2
+
+
+LONG = "é" * 100_000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        changed(0, name=LONG),
+        request(inputs=[Input(name=LONG, datatype="INT32", shape=[2], contents={"int_contents": [3, 4]})]),
+        request(inputs=[Input(name=f"{index}{LONG}", datatype="INT32", shape=[0]) for index in range(4)]),
+        changed(0, datatype=LONG),
+        request(outputs=[{"name": LONG}]),
+    ],
+)
+async def test_a_refusal_fits_into_trailers(server: "Server", request_: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await infer(server, request_)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len((refused.value.details() or "").encode()) <= 2010
+
+
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [
+        ("inference.GRPCInferenceService/ModelInfer", b"\x2a\x00"),
+        ("inference.GRPCInferenceService/ModelInfer", b"\x3a\x00"),
+        ("modelroll.v1.PredictionService/Predict", b"\x12\x00"),
+        ("modelroll.v1.PredictionService/BatchPredict", b"\x0a\x00"),
+    ],
+)
+async def test_more_fields_than_a_request_has_are_refused_before_they_are_read(
+    server: "Server", method: str, field: bytes
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await server.call(method, field * 400_000, pb.ModelInferResponse)
+    assert refused.value.code() is grpc.StatusCode.OUT_OF_RANGE
+    assert "too many fields" in (refused.value.details() or "")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        Input(name="tenure", datatype="FP32", shape=[1, 100_000], contents={"fp32_contents": [0.5] * 100_000}),
+        Input(name="tenure", datatype="BYTES", shape=[100_000], contents={"bytes_contents": [b"a"] * 100_000}),
+    ],
+)
+async def test_more_values_than_a_request_has_are_refused(server: "Server", tensor: Input) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await infer(server, request(inputs=[tensor]))
+    assert refused.value.code() is grpc.StatusCode.OUT_OF_RANGE
+
+
+async def test_a_message_that_was_refused_is_let_go(server: "Server") -> None:
+    data = b"\x2a\x00" * 400_000
+    tracemalloc.start()
+    gc.disable()
+    try:
+        for _ in range(5):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await infer(server, data)
+        assert tracemalloc.get_traced_memory()[0] < 2 * len(data)
+    finally:
+        gc.enable()
+        tracemalloc.stop()
 
 
 async def test_the_server_and_the_model_describe_themselves(server: "Server") -> None:

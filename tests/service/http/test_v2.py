@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,10 @@ REFUSED: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[1, 2]))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[-2]))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[2**70]))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[2**63 - 1] * 2))}, 413, "payload_too_large", None),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[2**63 - 1] * 227))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[10**4000] * 2))}, 400, "invalid_field", "tenure"),
+    ({"json": replaced(column("tenure", "INT64", 3, 4, shape=[1] * 30_000))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", [3, 4], shape=[2]))}, 400, "invalid_field", "tenure"),
     ({"json": replaced(column("tenure", "INT64", "3", 4))}, 400, "invalid_field", "tenure[0]"),
     ({"json": replaced(column("tenure", "INT64", 3, True))}, 400, "invalid_field", "tenure[1]"),
@@ -318,3 +323,59 @@ async def test_a_request_may_be_large(server: Server) -> None:
     assert answer.json()["outputs"][0]["data"] == [1] * rows
     too_large = await server.inference.post(INFER, content=b" " * (64 * 2**20 + 1))
     assert too_large.status_code == 413
+
+
+LONG = "é" * 2**20
+ECHOING: list[dict[str, Any]] = [
+    {"inputs": [column(LONG, "INT64", 3, 4, shape=[3])]},
+    {"inputs": [column(LONG, "INT64", "3", 4)]},
+    {"inputs": [column(LONG, "INT64", 3, 4)]},
+    {"inputs": [*request()["inputs"], *(column(f"{index}{LONG}", "INT64", 1, 2) for index in range(11))]},
+    {"inputs": [column(LONG, "INT64", 3, 4)] * 2},
+    {"inputs": [column("tenure", LONG, 3, 4)]},
+    {"inputs": [column("tenure", "INT64", 3, 4, shape=[1] * 2**15)]},
+    request(outputs=[{"name": LONG}]),
+    request(outputs=[{"name": LONG, "parameters": {"classification": 3}}]),
+]
+
+
+@pytest.mark.parametrize("document", ECHOING)
+async def test_a_refusal_does_not_hand_back_what_it_refuses(server: Server, document: Any) -> None:
+    answer = await server.inference.post(INFER, json=document)
+    assert answer.status_code == 400
+    assert len(answer.content) < 20_000
+    assert len(answer.json()["field"].encode()) <= 410
+
+
+def tensor(data: bytes, shape: bytes) -> bytes:
+    return b'{"inputs":[{"name":"tenure","datatype":"INT64","shape":%s,"data":[%s]}]}' % (shape, data)
+
+
+MANY: list[dict[str, Any]] = [
+    {"content": tensor(b"1," * 10**6 + b"1", b"[1,1000001]")},
+    {"content": tensor(b"[]," * 10**6 + b"[]", b"[1]")},
+    {"content": tensor(b"{}," * 10**6 + b"{}", b"[1]")},
+    {"content": tensor(b"1", b"[" + b"1," * 10**6 + b"1]")},
+    {"content": b'{"inputs":[' + b'{"name":"a","datatype":"B","shape":[]},' * 10**5 + b"1]}"},
+    binary({"inputs": [column("contract", "BYTES", shape=[1, 10**6])]}, b"\x02\0\0\0ab" * 10**6),
+]
+
+
+@pytest.mark.parametrize("arguments", MANY)
+async def test_more_values_than_a_request_has_are_refused_before_they_are_made(
+    server: Server, arguments: dict[str, Any]
+) -> None:
+    tracemalloc.start()
+    try:
+        answer = await server.inference.post(INFER, **arguments)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+    assert peak < 5 * len(arguments["content"])  # the client and the server have it whole
+
+
+async def test_commas_of_texts_are_no_values(server: Server) -> None:
+    text = column("contract", "BYTES", "month", "[{,," * 10**6)
+    answer = await server.inference.post(INFER, json=replaced(text))
+    assert (answer.status_code, answer.json()["field"]) == (400, "[1].contract")

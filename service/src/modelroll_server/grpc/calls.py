@@ -16,13 +16,17 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from modelroll_server import errors
+from modelroll_server.grpc import fields
 from modelroll_server.grpc.statuses import COUNTED, STATUS, UNKNOWN
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
+from modelroll_server.schema import Schema
+from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.telemetry.metrics import Metrics
 
 LARGE_MESSAGE = 256 * 1024  # bytes; larger ones are read in a thread
+_FEW = 2**16  # fields that a message may have whatever the schema
 DEFAULT_SECONDS = 10.0  # that an answer may take, when its caller sets no deadline
 
 _log = structlog.get_logger(__name__)
@@ -105,7 +109,11 @@ class Calls:
             call = Call(context, len(data))
             code, details, error = grpc.StatusCode.OK, "", None
             try:
-                request = await call.read(parse, request_type, data) if call.is_large else parse(request_type, data)
+                if call.is_large:
+                    most = most_fields((await self.pin(call)).schema)
+                    request = await call.read(parse, request_type, data, most)
+                else:
+                    request = parse(request_type, data)
                 answer = (await behaviour(request, call)).SerializeToString()
                 context.set_trailing_metadata(call.trailer())
             except errors.RequestError as refused:
@@ -117,7 +125,10 @@ class Calls:
                 code, details = grpc.StatusCode.INTERNAL, UNKNOWN
             else:
                 return answer
-            await context.abort(code, details, call.trailer(error))
+            # grpc keeps what `abort` raises, and with it this frame, until garbage is collected: without the message.
+            trailer = call.trailer(error)
+            data, request, error = b"", None, None
+            await context.abort(code, details, trailer)
             raise AssertionError
 
         return grpc.unary_unary_rpc_method_handler(handle)
@@ -182,12 +193,25 @@ class Calls:
         return call.version
 
 
-def parse(request_type: Any, data: bytes) -> Any:
+def most_fields(schema: Schema, rows: int = MAX_ROWS) -> int:
+    """How many fields a message of so many rows may have: a named value has four, and a row is one itself."""
+    return 4 * schema.most_values(rows) + rows + _FEW
+
+
+def parse(request_type: Any, data: bytes, most: int | None = None) -> Any:
     """The message in `data`.
+
+    Args:
+        request_type: Its type.
+        data: Its bytes.
+        most: Fields that it may have; None if it is small.
 
     Raises:
         errors.InvalidRequest: there is none.
+        errors.PayloadTooLarge: it has more fields.
     """
+    if most is not None and fields.are_more(data, request_type.DESCRIPTOR, most):
+        raise errors.PayloadTooLarge(f"the message has too many fields; one request may have {MAX_ROWS} rows")
     try:
         return request_type.FromString(data)
     except DecodeError as error:

@@ -81,7 +81,7 @@ class OpenInferenceService:
         version = await self._calls.pin(call)
         metadata.check_names(version, request.model_name, request.model_version or None)
         decoder = requests.decoder(version)
-        rows = await call.read(lambda: decoder.rows(_tensors(request)))
+        rows = await call.read(lambda: decoder.rows(_tensors(request, version.schema.most_values())))
         answers = await self._calls.inference.predict(version, rows, call.deadline)
         return _answer(request, answers, version)
 
@@ -92,35 +92,32 @@ def _described(found: Sequence[metadata.Described]) -> list[pb.ModelMetadataResp
     ]
 
 
-def _tensors(request: pb.ModelInferRequest) -> list[Tensor]:
+def _tensors(request: pb.ModelInferRequest, most: int) -> list[Tensor]:
     """The tensors of a request.
 
     Raises:
         errors.InvalidField: one does not fit its datatype and shape.
+        errors.PayloadTooLarge: one has more than `most` elements.
     """
     raw = request.raw_input_contents
     if not raw:
-        return [_tensor(one) for one in request.inputs]
+        return [_tensor(one, most) for one in request.inputs]
     if len(raw) != len(request.inputs):
         sentence = f"there are {len(raw)} raw contents for {len(request.inputs)} inputs"
         raise errors.InvalidField(sentence, field="raw_input_contents")
     found = []
     for one, data in zip(request.inputs, raw, strict=True):
         if one.HasField("contents"):
-            raise errors.InvalidField(f"the tensor {one.name} has contents, and raw ones too", field=one.name)
-        found.append(tensors.from_bytes(one.name, one.datatype, tuple(one.shape), memoryview(data)))
+            raise tensors.wrong(one.name, "has contents, and raw ones too")
+        found.append(tensors.from_bytes(one.name, one.datatype, tuple(one.shape), memoryview(data), most))
     return found
 
 
-def _tensor(one: pb.ModelInferRequest.InferInputTensor) -> Tensor:
+def _tensor(one: pb.ModelInferRequest.InferInputTensor, most: int) -> Tensor:
     contents = _CONTENTS.get(one.datatype)
     if contents is None:
-        sentence = f"the tensor {one.name} has the datatype {one.datatype[:20]}, which is not read from contents"
-        raise errors.InvalidField(sentence, field=one.name)
-    values: list[Any] = list(getattr(one.contents, contents))
-    if one.datatype == "BYTES":
-        values = list(tensors.texts(one.name, values))
-    return tensors.from_values(one.name, one.datatype, tuple(one.shape), values)
+        raise tensors.wrong(one.name, f"has the datatype {one.datatype[:20]}, which is not read from contents")
+    return tensors.from_values(one.name, one.datatype, tuple(one.shape), getattr(one.contents, contents), most)
 
 
 def _answer(request: pb.ModelInferRequest, answers: Answers, version: Version) -> pb.ModelInferResponse:

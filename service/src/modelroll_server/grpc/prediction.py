@@ -9,7 +9,7 @@ import grpc
 
 from modelroll_server import errors
 from modelroll_server.grpc import prediction_pb2 as pb
-from modelroll_server.grpc.calls import DEFAULT_SECONDS, Call, Calls, parse
+from modelroll_server.grpc.calls import DEFAULT_SECONDS, LARGE_MESSAGE, Call, Calls, most_fields, parse
 from modelroll_server.grpc.statuses import COUNTED, STATUS, UNKNOWN
 from modelroll_server.pipeline import Begun, Pipeline
 from modelroll_server.registry.version import Version
@@ -88,7 +88,8 @@ class PredictionService:
 
 
 def _decoded(version: Version, data: bytes) -> Row:
-    return _row(parse(pb.PredictRequest, data), version)
+    most = most_fields(version.schema, rows=1) if len(data) >= LARGE_MESSAGE else None
+    return _row(parse(pb.PredictRequest, data, most), version)
 
 
 def _answered(begun: Begun, pipeline: Pipeline[bytes]) -> pb.PredictResponse:

@@ -75,7 +75,8 @@ class OpenInference:
             is_large = size >= LARGE_BODY
             began = time.monotonic()
             if is_large:
-                request = await asyncio.to_thread(InferRequest, exchange.heads, data)
+                bound = self._registry.live or await self._inference.version(body.deadline(exchange.heads))
+                request = await asyncio.to_thread(InferRequest, exchange.heads, data, bound.json)
             else:
                 request = InferRequest(exchange.heads, data)
             deadline = body.deadline(exchange.heads, request.timeout or body.DEFAULT_SECONDS)

@@ -15,7 +15,8 @@ from modelroll_server.openinference import answers as outputs
 from modelroll_server.openinference import tensors
 from modelroll_server.openinference.tensors import Tensor
 from modelroll_server.registry.version import Version
-from modelroll_server.schema.json import document
+from modelroll_server.schema.checks import MAX_INT64
+from modelroll_server.schema.json import JsonDecoder, check_values, document
 from modelroll_server.tensors import Answers
 
 HEADER_LENGTH = b"inference-header-content-length"
@@ -93,16 +94,26 @@ class InferRequest:
 
     __slots__ = ("_binary", "_document", "selected", "tensors")
 
-    def __init__(self, heads: Heads, body: bytes) -> None:
+    def __init__(self, heads: Heads, body: bytes, json: JsonDecoder | None = None) -> None:
         """Read a body.
+
+        Args:
+            heads: The request's headers.
+            body: Its bytes.
+            json: Of the model, which bounds how many values a large body may have; None if it is small.
 
         Raises:
             errors.RequestError: it is not one.
         """
         split = heads.get(HEADER_LENGTH)
         end = len(body) if split is None else _length(split, len(body))
-        found = self._document = _decoded(body if end == len(body) else body[:end])
-        self.tensors = _tensors(found.inputs, memoryview(body)[end:])
+        head = body if end == len(body) else body[:end]
+        most = MAX_INT64
+        if json is not None:
+            check_values(head, json.most_values)
+            most = json.schema.most_values()
+        found = self._document = _decoded(head)
+        self.tensors = _tensors(found.inputs, memoryview(body)[end:], most)
         self.selected: list[str] | None = None
         everything = found.parameters is not None and found.parameters.binary_data_output
         self._binary: dict[str, bool] | bool = everything
@@ -180,25 +191,23 @@ def _decoded(data: bytes) -> _Document:
         sentence = f"{place[1]}: {message[: place.start()]}"
         raise errors.InvalidField(sentence, field=place[1]) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
-        document(data)  # says what is wrong with it
+        document(data, len(data))  # says what is wrong with it
         raise errors.InvalidJson("the body is not an inference request") from error
 
 
-def _tensors(inputs: list[_Input], binary: memoryview) -> list[Tensor]:
+def _tensors(inputs: list[_Input], binary: memoryview, most: int) -> list[Tensor]:
     found = []
     at = 0
     for one in inputs:
         size = None if one.parameters is None else one.parameters.binary_data_size
         if size is None:
             if one.data is None:
-                raise errors.InvalidField(f"the tensor {one.name} has no data", field=one.name)
-            found.append(tensors.from_json(one.name, one.datatype, one.shape, one.data))
+                raise tensors.wrong(one.name, "has no data")
+            found.append(tensors.from_json(one.name, one.datatype, one.shape, one.data, most))
             continue
         if one.data is not None or size < 0 or at + size > len(binary):
-            raise errors.InvalidField(
-                f"the tensor {one.name} has {size} bytes by its binary_data_size, which are not there", field=one.name
-            )
-        found.append(tensors.from_bytes(one.name, one.datatype, one.shape, binary[at : at + size]))
+            raise tensors.wrong(one.name, f"has {size} bytes by its binary_data_size, which are not there")
+        found.append(tensors.from_bytes(one.name, one.datatype, one.shape, binary[at : at + size], most))
         at += size
     if at != len(binary):
         raise errors.InvalidRequest(f"{len(binary) - at} bytes follow the JSON that belong to no tensor")
@@ -210,6 +219,6 @@ def _is_binary(output: _Requested, default: bool) -> bool:
     if parameters is None:
         return default
     if parameters.classification is not None or parameters.shared_memory_region is not None:
-        sentence = f"{output.name}: neither classification nor shared memory is offered here"
-        raise errors.InvalidField(sentence, field=output.name)
+        name = errors.shortened(output.name)
+        raise errors.InvalidField(f"{name}: neither classification nor shared memory is offered here", field=name)
     return default if parameters.binary_data is None else parameters.binary_data

@@ -78,8 +78,7 @@ class TensorDecoder:
         if self._schema.refuses_extra_fields:
             wrong += [
                 errors.InvalidField(f"{name} is not an input of this model", field=name)
-                for name in by_name
-                if name not in known
+                for name in [errors.shortened(name) for name in by_name if name not in known]
             ]
         if len(by_name) == 1 and self._width > 1:
             (tensor,) = by_name.values()

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from modelroll_server import errors
-from modelroll_server.schema.checks import MAX_EXACT
+from modelroll_server.schema.checks import MAX_EXACT, MAX_INT64
+from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.tensors import Array
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -29,6 +30,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
+MAX_DIMENSIONS = 2  # of an input
 _LENGTH = struct.Struct("<I")
 _NUMBERS = frozenset({float, int})
 _JSON_TYPES: dict[str, frozenset[type]] = {
@@ -60,31 +62,38 @@ class Tensor:
     values: list[Any] | Array
 
 
-def count(name: str, shape: Sequence[int]) -> int:
-    """The number of elements.
+def count(name: str, shape: Sequence[int], most: int = MAX_INT64) -> int:
+    """The number of elements, of which there may be so many.
 
     Raises:
-        errors.InvalidField: a dimension is negative, or there is none.
+        errors.InvalidField: there are not one or two dimensions, as an input has, or one is negative or too large.
+        errors.PayloadTooLarge: there are more than `most`.
     """
-    if not shape:
-        raise errors.InvalidField(f"the tensor {name} has no shape; [rows] or [rows, columns] was expected", field=name)
+    if not 0 < len(shape) <= MAX_DIMENSIONS:
+        raise wrong(name, f"has {len(shape) or 'no'} dimensions; [rows] or [rows, columns] was expected")
     elements = 1
     for size in shape:
         if size < 0:
-            raise errors.InvalidField(f"the shape of the tensor {name} has a negative number", field=name)
+            raise wrong(name, "has a negative number in its shape")
+        if size > MAX_INT64:
+            raise wrong(name, "has a number in its shape that is too large")
         elements *= size
+    if elements > most:
+        shown = f"{errors.shortened(name)} of shape {list(shape)}"
+        raise errors.PayloadTooLarge(f"the tensor {shown} has too many values; one request may have {MAX_ROWS} rows")
     return elements
 
 
-def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -> Tensor:
+def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any], most: int = MAX_INT64) -> Tensor:
     """A tensor of JSON values, flat or nested as its shape says; null is None.
 
     Raises:
         errors.InvalidField: datatype, shape and data do not fit each other.
+        errors.PayloadTooLarge: there are more than `most` elements.
     """
     if len(data) == 1 and type(data[0]) is _PLAIN.get(datatype) and shape in ([1], [1, 1]):
         return Tensor(name, datatype, shape, data)  # what a request of one row is made of
-    elements = count(name, shape)
+    elements = count(name, shape, most)
     if data and type(data[0]) is list:
         data = _flattened(name, shape, data)
     if len(data) != elements:
@@ -92,27 +101,30 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -
     return Tensor(name, datatype, shape, _typed(name, datatype, data))
 
 
-def from_values(name: str, datatype: str, shape: Sequence[int], values: list[Any]) -> Tensor:
-    """A tensor of values that are of the datatype's type, but may not be in its range.
+def from_values(name: str, datatype: str, shape: Sequence[int], values: Sequence[Any], most: int) -> Tensor:
+    """A tensor of values that are of the datatype's type (texts as bytes), but may not be in its range.
 
     Raises:
         errors.InvalidField: datatype, shape and values do not fit each other.
+        errors.PayloadTooLarge: there are more than `most` elements.
     """
-    elements = count(name, shape)
+    elements = count(name, shape, most)
     if len(values) != elements:
         raise _wrong_count(name, shape, elements, len(values))
+    found = texts(name, values) if datatype == "BYTES" else list(values)
     if datatype in _RANGES:
-        _check_range(name, datatype, values)
-    return Tensor(name, datatype, shape, values)
+        _check_range(name, datatype, found)
+    return Tensor(name, datatype, shape, found)
 
 
-def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Tensor:
+def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview, most: int = MAX_INT64) -> Tensor:
     """A tensor of raw bytes.
 
     Raises:
         errors.InvalidField: datatype, shape and data do not fit each other.
+        errors.PayloadTooLarge: there are more than `most` elements.
     """
-    elements = count(name, shape)
+    elements = count(name, shape, most)
     if datatype == "BYTES":
         texts = _split(name, data, elements)
         if len(texts) != elements:
@@ -121,11 +133,10 @@ def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview)
     dtype = _dtype(name, datatype)
     if len(data) != elements * dtype.itemsize:
         expected = f"{datatype} of shape {list(shape)} has {elements * dtype.itemsize}"
-        sentence = f"the tensor {name} has {len(data)} bytes; {expected}"
-        raise errors.InvalidField(sentence, field=name)
+        raise wrong(name, f"has {len(data)} bytes; {expected}")
     array = np.frombuffer(data, dtype)
     if datatype == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
-        raise errors.InvalidField(f"the tensor {name} has bytes that are neither true nor false", field=name)
+        raise wrong(name, "has bytes that are neither true nor false")
     return Tensor(name, datatype, shape, array)
 
 
@@ -150,7 +161,13 @@ def texts(name: str, values: Sequence[bytes]) -> list[str]:
     try:
         return [value.decode() for value in values]
     except UnicodeDecodeError as error:
-        raise errors.InvalidField(f"the tensor {name} has a text that is not UTF-8", field=name) from error
+        raise wrong(name, "has a text that is not UTF-8") from error
+
+
+def wrong(name: str, what: str, element: str = "") -> errors.InvalidField:
+    """The error of one tensor, or of one element of it (such as `[3]`); its name may be of any length."""
+    shown = errors.shortened(name)
+    return errors.InvalidField(f"the tensor {shown} {what}", field=f"{shown}{element}")
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:
@@ -163,7 +180,7 @@ def _dtype(name: str, datatype: str) -> np.dtype[Any]:
 def _flattened(name: str, shape: Sequence[int], data: list[Any]) -> list[Any]:
     for size in shape[1:]:
         if any(type(part) is not list or len(part) != size for part in data):
-            raise errors.InvalidField(f"the data of the tensor {name} is not of shape {list(shape)}", field=name)
+            raise wrong(name, f"has data that is not of shape {list(shape)}")
         data = [value for part in data for value in part]
     return data
 
@@ -177,8 +194,7 @@ def _typed(name: str, datatype: str, data: list[Any]) -> list[Any]:
     kinds.discard(type(None))
     if not kinds <= allowed:
         row = next(index for index, value in enumerate(data) if value is not None and type(value) not in allowed)
-        sentence = f"the data of the tensor {name} is not all {datatype}: element {row} is another"
-        raise errors.InvalidField(sentence, field=f"{name}[{row}]")
+        raise wrong(name, f"has data that is not all {datatype}: element {row} is another", f"[{row}]")
     if datatype.startswith("FP") and not (datatype == "FP64" and kinds <= {float}):
         return _rounded(name, datatype, data)
     if datatype in _RANGES:
@@ -192,7 +208,7 @@ def _check_range(name: str, datatype: str, values: list[Any]) -> None:
     low, high = _RANGES[datatype]
     present = [value for value in values if value is not None]
     if present and not (low <= min(present) and max(present) <= high):
-        raise errors.InvalidField(f"the tensor {name} has numbers that {datatype} does not hold", field=name)
+        raise wrong(name, f"has numbers that {datatype} does not hold")
 
 
 def _integers(name: str, datatype: str, data: list[Any]) -> list[Any]:
@@ -200,7 +216,7 @@ def _integers(name: str, datatype: str, data: list[Any]) -> list[Any]:
     found = []
     for row, value in enumerate(data):
         if type(value) is float and not (value.is_integer() and abs(value) <= MAX_EXACT):
-            raise errors.InvalidField(f"{value} in the tensor {name} is no {datatype}", field=f"{name}[{row}]")
+            raise wrong(name, f"has {value}, which is no {datatype}", f"[{row}]")
         found.append(value if value is None else int(value))
     return found
 
@@ -213,7 +229,7 @@ def _rounded(name: str, datatype: str, data: list[Any]) -> list[Any]:
             dtype = DTYPES[datatype].type
             return [value if value is None else float(dtype(value)) for value in data]
     except (OverflowError, FloatingPointError) as error:
-        raise errors.InvalidField(f"the tensor {name} has numbers that {datatype} does not hold", field=name) from error
+        raise wrong(name, f"has numbers that {datatype} does not hold") from error
 
 
 def _split(name: str, data: memoryview, elements: int) -> list[str]:
@@ -221,21 +237,19 @@ def _split(name: str, data: memoryview, elements: int) -> list[str]:
     at, end = 0, len(data)
     while at < end and len(found) <= elements:
         if end - at < _LENGTH.size:
-            raise errors.InvalidField(f"the bytes of the tensor {name} are cut off", field=name)
+            raise wrong(name, "has bytes that are cut off")
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         if end - at < length:
-            raise errors.InvalidField(f"the bytes of the tensor {name} are cut off", field=name)
+            raise wrong(name, "has bytes that are cut off")
         found.append(bytes(data[at : at + length]))
         at += length
     return texts(name, found)
 
 
 def _wrong_count(name: str, shape: Sequence[int], elements: int, found: int) -> errors.InvalidField:
-    sentence = f"the tensor {name} has {found} values; the shape {list(shape)} has {elements}"
-    return errors.InvalidField(sentence, field=name)
+    return wrong(name, f"has {found} values; the shape {list(shape)} has {elements}")
 
 
 def _unknown(name: str, datatype: str) -> errors.InvalidField:
-    sentence = f"the tensor {name} has the datatype {datatype[:20]}, which is not read here"
-    return errors.InvalidField(sentence, field=name)
+    return wrong(name, f"has the datatype {datatype[:20]}, which is not read here")

@@ -1,6 +1,6 @@
 """One input column of a model, as its manifest describes it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         datatype: FP64, FP32, INT64, BOOL or BYTES (a text).
         missing: What null becomes: refused, nan, or None.
         infinite: Whether ±inf may come (never in JSON, which cannot write it).
-        max_abs: Largest magnitude that the estimator takes.
+        max_abs: Largest magnitude that the estimator takes; 0 or more.
         unknown: Whether a value outside `categories` is refused.
         categories: The values seen in training, for columns that have few.
         range: Smallest and largest sample. Information, not a rule.
@@ -36,7 +36,7 @@ class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     datatype: Datatype
     missing: Literal["refuse", "nan", "none"] = "refuse"
     infinite: bool = False
-    max_abs: float | None = None
+    max_abs: Annotated[float, msgspec.Meta(ge=0)] | None = None
     unknown: Literal["accept", "refuse"] = "accept"
     categories: list[Scalar] | None = None
     range: tuple[float, float] | None = None

@@ -5,6 +5,7 @@ that way takes a little more (`3.0` for an integer) and says what is wrong.
 """
 
 import contextlib
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from modelroll_server.tensors import Datatype
 _ANYTHING = msgspec.json.Decoder(Any)
 _NEVER = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]  # a type that no value has
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
+# Up to where a value begins, or the body ends; possessive, so that no body is looked at twice.
+_VALUE = re.compile(rb'(?!\Z)(?:[^",\[{]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"?)*+(?:[,\[{]|\Z)', re.DOTALL)
+_FEW = 2**16  # values that a body may have whatever the schema
 _REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
 
 
@@ -29,10 +33,12 @@ class JsonDecoder:
 
     Attributes:
         schema: That one.
+        most_values: How many values a body may have, as `check_values` counts them.
     """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
+        self.most_values = 2 * schema.most_values() + _FEW  # each may be in a list of its own
         self._has_features = "features" in schema.names
         self._nan = tuple(index for index, column in enumerate(schema.inputs) if column.missing == "nan")
         self._after = tuple(_checked_after(schema))
@@ -52,7 +58,7 @@ class JsonDecoder:
                 return self._values(shapes.wrapped.decode(body).features)
             return self._values(self._named.one.decode(body))
         except _REFUSED:
-            return self._slow_row(document(body))
+            return self._slow_row(document(body, self.most_values))
 
     def rows(self, body: bytes) -> list[Row]:
         """Many rows: `{"instances": […]}`, or the bare list; objects or arrays. One bad row refuses all.
@@ -68,7 +74,7 @@ class JsonDecoder:
             _check_count(len(found))
             return [self._values(one) for one in found]
         except _REFUSED:
-            return self._slow_rows(document(body))
+            return self._slow_rows(document(body, self.most_values))
 
     def _values(self, found: msgspec.Struct) -> Row:
         row = msgspec.structs.astuple(found)
@@ -94,7 +100,8 @@ class JsonDecoder:
         if isinstance(value, dict):
             extra = next((name for name in value if name != "instances"), None)
             if extra is not None:
-                raise errors.InvalidField(f"{extra} is not a field of this request; instances is", field=extra)
+                shown = errors.shortened(extra)
+                raise errors.InvalidField(f"{shown} is not a field of this request; instances is", field=shown)
             if "instances" not in value:
                 raise errors.InvalidField("instances is missing", field="instances")
             value = value["instances"]
@@ -104,12 +111,29 @@ class JsonDecoder:
         return self.schema.check_rows(value, "instances[{}]".format)
 
 
-def document(body: bytes) -> Any:
-    """The JSON value of a body.
+def check_values(body: bytes, most: int) -> None:
+    """Refuse a body by how many values it has, lists and objects among them, before they are made.
+
+    In memory `[],` takes forty times the bytes that it is written with. What is counted is each `,`, `[` and `{` that
+    is not within a string.
+
+    Raises:
+        errors.PayloadTooLarge: there are more than `most`.
+    """
+    if len(body) <= most or body.count(b",") + body.count(b"[") + body.count(b"{") <= most:
+        return
+    if next(itertools.islice(_VALUE.finditer(body), most + 1, None), None) is not None:  # one is the end
+        raise errors.PayloadTooLarge(f"the body has too many values; one request may have {MAX_ROWS} rows")
+
+
+def document(body: bytes, most: int) -> Any:
+    """The JSON value of a body of at most so many values.
 
     Raises:
         errors.InvalidJson: it is none, or one that no schema could take (nested without end, integers without end).
+        errors.PayloadTooLarge: as of `check_values`.
     """
+    check_values(body, most)
     if not body.strip():
         raise errors.InvalidJson("the body is empty; a JSON object was expected")
     try:

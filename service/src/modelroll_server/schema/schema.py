@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modelroll_server.errors import InvalidField, InvalidFields
+from modelroll_server.errors import InvalidField, InvalidFields, shortened
 from modelroll_server.schema.checks import Refused, checker, typed
 from modelroll_server.schema.inputs import Input
 from modelroll_server.tensors import Table
 
 Row = tuple[Any, ...]
 MAX_ROWS = 10_000  # of one request
+_EXTRA = 100  # fields a row that are ignored, where they are
 
 
 class Schema:
@@ -32,6 +33,10 @@ class Schema:
         self._checks = tuple((column.name, checker(column)) for column in self.inputs)
         self._dtypes = tuple(column.datatype.dtype for column in self.inputs)
         self._is_block = len(set(self._dtypes)) == 1 and self._dtypes[0].kind != "O"
+
+    def most_values(self, rows: int = MAX_ROWS) -> int:
+        """How many values so many rows have, at most: what a decoder makes of a body is bounded by it."""
+        return rows * (len(self.names) + (0 if self.refuses_extra_fields else _EXTRA))
 
     def decode_row(self, row: Any, prefix: str = "") -> Row:
         """One row, checked: values in manifest order, as `table` takes them.
@@ -121,6 +126,6 @@ class Schema:
             except Refused as error:
                 errors.append(InvalidField(f"{name} {error}", field=f"{dotted}{name}"))
         if self.refuses_extra_fields:
-            extra = (name for name in row if name not in self._known)
+            extra = (shortened(name) for name in row if name not in self._known)
             errors += [InvalidField(f"{name} is not an input of this model", field=f"{dotted}{name}") for name in extra]
         return values
