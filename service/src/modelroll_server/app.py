@@ -65,11 +65,12 @@ class Answering:
             lifecycle: The process's.
             threads: That compute.
         """
+        self._name = settings.model_name
         self.registry = Registry(reloads, model=settings.model_name, lazy=settings.load == "lazy")
         loader = Loader(
             settings.model_root,
             Policy(settings.artifact_policy),
-            model=settings.model_name,
+            model=self._model,
             extra_fields=settings.extra_fields,
         )
         self.candidates = InProcess(self.registry, loader.load)
@@ -77,6 +78,11 @@ class Answering:
         self.cache = _cache(settings, metrics)
         self.inference = Inference(self.registry, metrics, threads=threads, limits=limits, cache=self.cache)
         self.app = InferenceApp(self.registry, self.inference, metrics, lifecycle, log_requests=settings.log_requests)
+
+    def _model(self) -> str | None:
+        """What is served here for as long as the process runs: as it was told, or what went live first."""
+        live = self.registry.live
+        return self._name if live is None else live.model
 
 
 class App:

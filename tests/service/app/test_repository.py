@@ -88,6 +88,8 @@ def test_what_does_not_pass_its_gates_is_refused_and_the_live_version_goes_on(
     assert "DigestMismatch" in index(client)["reason"]
     manifest.write_text("{}")
     assert "not loaded: ManifestInvalid" in client.post("/models/churn/load").json()["message"]
+    manifest.write_bytes(whole.replace(b'"model": "churn"', b'"model": "fraud"'))
+    assert "not loaded: ModelMismatch" in client.post("/models/churn/load").json()["message"]
 
 
 def test_the_one_model_is_not_taken_away(client: httpx.Client) -> None:

@@ -1,10 +1,8 @@
 """The watcher against a registry, with loads that obey the test and a clock that stands still."""
 
 import asyncio
-import dataclasses
 from pathlib import Path
 
-import msgspec
 import pytest
 
 import stand_in
@@ -80,18 +78,6 @@ async def test_a_failed_move_leaves_the_live_version_and_is_never_tried_again() 
     pod.now += 100
     await pod.step()
     assert [one.path for one in pod.loads.asked] == ["churn/1.0.0", "churn/2.0.0"]
-
-
-async def test_a_live_server_does_not_become_another_model() -> None:
-    pod = Pod(Snapshot(settled=Target("settled", 7, V1)))
-    await pod.step()
-    version = stand_in.version("2.0.0", content=V2)
-    pod.loads.instead["churn/2.0.0"] = dataclasses.replace(
-        version, manifest=msgspec.structs.replace(version.manifest, model="fraud")
-    )
-    pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 9, V2))
-    status = await pod.step()
-    assert (pod.number(), failure(status)) == ("1.0.0", (9, "ModelMismatch"))
 
 
 async def test_a_newer_revision_of_the_live_content_clears_the_failure_without_a_load() -> None:

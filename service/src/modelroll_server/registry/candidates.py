@@ -8,7 +8,6 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import Protocol
 
-from modelroll_server import errors
 from modelroll_server.registry import loader
 from modelroll_server.registry.record import Served
 from modelroll_server.registry.registry import Registry
@@ -58,10 +57,6 @@ class InProcess:
         """
         loop = asyncio.get_running_loop()
         candidate = await loop.run_in_executor(self._thread, self._load, want.content, baseline)
-        live = self._registry.live
-        if live is not None and candidate.model != live.model:
-            sentence = f"the manifest is of the model {candidate.model}, live here is {live.model}"
-            raise errors.ModelMismatch(sentence, expected=live.model, found=candidate.model)
         self._candidate = candidate
         return candidate.served
 

@@ -8,6 +8,7 @@ import ctypes
 import datetime as dt
 import gc
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -32,8 +33,21 @@ class Loader:
     """Loads versions under one mount, by one policy."""
 
     def __init__(
-        self, root: Path, policy: Policy, *, model: str | None = None, extra_fields: Literal["refuse", "ignore"]
+        self,
+        root: Path,
+        policy: Policy,
+        *,
+        model: Callable[[], str | None] = lambda: None,
+        extra_fields: Literal["refuse", "ignore"],
     ) -> None:
+        """A loader.
+
+        Args:
+            root: What paths are relative to, and do not leave.
+            policy: Which files may be loaded.
+            model: The model that is served, of which all versions are to be; a bare file has its name. None: any.
+            extra_fields: What becomes of fields that are no inputs.
+        """
         self._root = root
         self._policy = policy
         self._model = model
@@ -70,7 +84,7 @@ class Loader:
                 self._check_names(opened.manifest, content)
                 if baseline is not None:
                     self._check_baseline(opened.manifest, baseline)
-            return loading.load(opened, model=self._model, version=content.version)
+            return loading.load(opened, model=self._model(), version=content.version)
 
     def _opened(self, content: Content, digest: str | None) -> opening.OpenArtifact:
         if content.path is None:
@@ -79,9 +93,10 @@ class Loader:
         return opening.open_artifact(content.path, root=root, policy=self._policy, digest=digest)
 
     def _check_names(self, manifest: Manifest, content: Content) -> None:
-        if self._model is not None and manifest.model != self._model:
-            sentence = f"the manifest is of the model {manifest.model}, served here is {self._model}"
-            raise errors.ModelMismatch(sentence, expected=self._model, found=manifest.model)
+        model = self._model()
+        if model is not None and manifest.model != model:
+            sentence = f"the manifest is of the model {manifest.model}, served here is {model}"
+            raise errors.ModelMismatch(sentence, expected=model, found=manifest.model)
         if content.version is not None and manifest.version != content.version:
             sentence = f"the manifest is of version {manifest.version}, wanted is {content.version}"
             raise errors.VersionMismatch(sentence, expected=content.version, found=manifest.version)
