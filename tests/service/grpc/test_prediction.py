@@ -62,6 +62,13 @@ async def test_many_rows_are_answered_in_order(server: "Server") -> None:
     assert len(empty.responses) == 0
 
 
+async def test_as_many_rows_as_a_request_has_are_answered_by_name(server: "Server") -> None:
+    request = pb.BatchPredictRequest(requests=[row(tenure) for tenure in range(10_000)])
+    assert request.ByteSize() > 2**19
+    answer = await server.call(f"{SERVICE}/BatchPredict", request, pb.BatchPredictResponse)
+    assert [one.label.integer for one in answer.responses] == list(range(10_000))
+
+
 REFUSED = [
     (row(contract="weekly"), "contract"),
     (row(more=pb.Value(integer=1)), "more"),

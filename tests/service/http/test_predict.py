@@ -67,6 +67,7 @@ REFUSED: list[tuple[str, bytes, int, str, str | None]] = [
     ("/predict", b"\xff\xfe", 400, "invalid_json", None),
     ("/predict", b'{"a":NaN}', 400, "invalid_json", None),
     ("/predict", b"[" * 100_000, 400, "invalid_json", None),
+    ("/predict", b"[" * 200_000, 413, "payload_too_large", None),
     ("/predict", b"[]", 400, "invalid_request", None),
     ("/predict", b'"text"', 400, "invalid_request", None),
     ("/predict", json.dumps({"tenure": 3, "charges": 1}).encode(), 400, "invalid_field", "contract"),

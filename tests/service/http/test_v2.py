@@ -375,6 +375,20 @@ async def test_more_values_than_a_request_has_are_refused_before_they_are_made(
     assert peak < 5 * len(arguments["content"])  # the client and the server have it whole
 
 
+async def test_as_many_values_as_a_request_has_are_answered_each_in_a_list_of_its_own(server: Server) -> None:
+    rows = 10_000
+    values = {"tenure": 123_456_789, "charges": 0.123456789, "contract": "month"}
+    tensors = [
+        column(name, datatype, *[[values[name]]] * rows, shape=[rows, 1])
+        for name, datatype in zip(values, ("INT64", "FP64", "BYTES"), strict=True)
+    ]
+    content = json.dumps({"inputs": tensors}, indent=1).encode()
+    assert len(content) > 2**19
+    answer = await server.inference.post(INFER, content=content)
+    assert answer.status_code == 200
+    assert answer.json()["outputs"][0]["data"] == [values["tenure"]] * rows
+
+
 async def test_commas_of_texts_are_no_values(server: Server) -> None:
     text = column("contract", "BYTES", "month", "[{,," * 10**6)
     answer = await server.inference.post(INFER, json=replaced(text))
