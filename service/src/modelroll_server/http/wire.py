@@ -66,7 +66,7 @@ class Connection(HttpToolsProtocol):
             self._held = None
             super()._start_asgi_task(held, self.app)
         cycle: Cycle | None = self.cycle
-        if cycle is None or cycle.scope is not self.scope or (cycle.response_complete and self._is_unwatched()):
+        if cycle is None or cycle.scope is not self.scope or (cycle.response_complete and self._is_unwatched(cycle)):
             self._wait_for_head(len(data))
         elif self._head_timer is not None:
             self._head_timer.cancel()
@@ -78,9 +78,9 @@ class Connection(HttpToolsProtocol):
         scope: object = self.scope
         return scope is None or (cycle is not None and cycle.scope is scope and not cycle.more_body)
 
-    def _is_unwatched(self) -> bool:
-        """Whether no timer would end the connection: what came began no request."""
-        return self.timeout_keep_alive_task is None
+    def _is_unwatched(self, last: Cycle) -> bool:
+        """Whether no timer would end the connection: what came began no request, and is no rest of the last one."""
+        return self.timeout_keep_alive_task is None and not last.more_body
 
     def _wait_for_head(self, size: int) -> None:
         """A head is there in part: it has so many bytes more."""
@@ -94,6 +94,9 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, status: int, body: bytes) -> None:
         """End the connection: with this answer, or with that to the request before."""
+        if self.transport.is_closing():  # it waits for a client to read
+            self.transport.abort()
+            return
         if self._active is not None and not self._active.response_complete:
             self._active.keep_alive = False
             self.flow.pause_reading()
