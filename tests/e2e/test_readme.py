@@ -24,6 +24,7 @@ LEFT_OUT = (
     "make setup ",
     "modelroll pack ",
     "modelroll serve ",
+    "modelroll predict ",  # of what is served there
     "for part in ",
     "kubectl apply -f k8s/samples/claim.yaml",
 )
