@@ -1,7 +1,8 @@
 """One version's queue: what arrived together, or while the batches before were computed, is the next batch.
 
-Nothing waits for a batch to fill, unless it is told to. Cheap batches are computed on the event loop, where handing
-over to a thread would cost more than they do; dear ones in a thread.
+Nothing waits for a batch to fill, unless it is told to: a batch is made in the first turn of the event loop that has
+nothing else to do, for what else it does is reading requests and writing answers. Cheap batches are computed on the
+event loop, where handing over to a thread would cost more than they do; dear ones in a thread.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 INLINE_SECONDS = 0.001  # what is dearer goes to a thread
 BATCH_SECONDS = 0.005  # batches grow as long as they take less: who comes next waits no longer than that
 MAX_ROWS = 1_024
+IDLE_SECONDS = 15e-6  # a turn of the event loop that took less had nothing to do
+GATHER_SECONDS = 0.002  # that others may be read before a batch is made, all turns together
 
 TOO_LATE = "the deadline passed before the answer was there"
 
@@ -70,6 +73,7 @@ class Batcher:
         self._rows = 0
         self._size = limits.rows
         self._flush_at: asyncio.Handle | None = None
+        self._gathers_since = self._turned = 0.0
         self._in_threads: set[Request] = set()
         self._loop = asyncio.get_running_loop()  # kept: to be asked for it costs a system call
         self._expires = math.inf  # when the earliest deadline is looked at
@@ -98,7 +102,7 @@ class Batcher:
             self._watch(deadline, now)
         if self._flush_at is None:
             delay = self._limits.delay
-            self._flush_at = loop.call_later(delay, self._flush) if delay else loop.call_soon(self._flush)
+            self._flush_at = loop.call_later(delay, self._flush) if delay else self._gather_from(now)
         return request.future
 
     def predicted(self, rows: int) -> float:
@@ -109,6 +113,20 @@ class Batcher:
         """Go on: see `Threads.has_free`."""
         if self._queue:
             self._flush()
+
+    def _gather_from(self, now: float) -> asyncio.Handle:
+        self._gathers_since = self._turned = now
+        return self._loop.call_soon(self._gather)
+
+    def _gather(self) -> None:
+        """Make the batch, unless the turn of the loop that has just ended was busy: others may come in the next."""
+        now = time.monotonic()
+        is_idle = now - self._turned < IDLE_SECONDS
+        if is_idle or now - self._gathers_since > GATHER_SECONDS or self._rows >= self._size:
+            self._flush()
+        else:
+            self._turned = now
+            self._flush_at = self._loop.call_soon(self._gather)
 
     def _flush(self) -> None:
         self._flush_at = None
@@ -123,7 +141,7 @@ class Batcher:
                 self._finish(parts, self._computation.run(parts))
                 if self._queue and self._flush_at is None:
                     # What arrives is read between two batches.
-                    self._flush_at = self._loop.call_soon(self._flush)
+                    self._flush_at = self._gather_from(time.monotonic())
                 return
             for request, _, _ in parts:
                 request.running += 1
