@@ -1,14 +1,8 @@
 """Batches: who arrives together is computed together, each gets its own answers, and nobody harms another."""
 
 import asyncio
-import contextlib
-import gc
 import threading
 import time
-import weakref
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,96 +12,10 @@ from hypothesis import strategies as st
 import stand_in
 from modelroll_server import errors
 from modelroll_server.batching import batcher as batching
-from modelroll_server.batching.admission import Admission
 from modelroll_server.batching.batch import Computation
 from modelroll_server.batching.batcher import Batcher, Limits
-from modelroll_server.batching.threads import Threads
-from modelroll_server.schema import Row, Schema
-from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.tensors import Answers, Outputs, Table
-
-SCHEMA = Schema(stand_in.INPUTS)
-
-
-def rows(*tenures: int) -> list[Row]:
-    return [(tenure, 0.5, "month") for tenure in tenures]
-
-
-def table(*tenures: int) -> Table:
-    return SCHEMA.table(rows(*tenures))
-
-
-def labels(answers: Answers) -> list[int]:
-    found: list[int] = answers.outputs.prediction.tolist()
-    return found
-
-
-@dataclass
-class Desk:
-    """A batcher over a stand-in model that remembers its batches; many may share the threads and the bound."""
-
-    threads: Threads
-    admission: Admission
-    metrics: Metrics
-    batches: list[list[int]] = field(default_factory=list)
-
-    def batcher(self, before: Callable[[Table], None] = lambda _: None, limits: Limits | None = None) -> Batcher:
-        def note(computed: Table) -> None:
-            self.batches.append(computed.columns[0].tolist())
-            before(computed)
-
-        return Batcher(
-            Computation(stand_in.Echo(note), SCHEMA, "churn", "1.0.0"),
-            threads=self.threads,
-            admission=self.admission,
-            limits=limits or Limits(),
-            metrics=self.metrics,
-            batch_rows=self.metrics.batch_rows.labels("churn", "1.0.0"),
-        )
-
-
-def desk(threads: int = 1, max_rows: int = 4096) -> Desk:
-    metrics = Metrics()
-    return Desk(Threads(threads), Admission(max_rows), metrics)
-
-
-@pytest.fixture
-async def alone() -> AsyncIterator[Desk]:
-    """One thread, and room for ten rows."""
-    found = desk(max_rows=10)
-    yield found
-    found.threads.close()
-
-
-def soon(seconds: float = 10) -> float:
-    return time.monotonic() + seconds
-
-
-class Held:
-    """What a model does that computes until it is let go."""
-
-    def __init__(self) -> None:
-        self.computing, self.may_end = threading.Event(), threading.Event()
-
-    def wait(self, _: Table) -> None:
-        self.computing.set()
-        assert self.may_end.wait(10)
-
-    async def begun(self) -> None:
-        assert await asyncio.to_thread(self.computing.wait, 10)
-
-
-async def left(desk: Desk) -> None:
-    """Wait until nothing waits: who was given up last leaves when the next batch is made."""
-    async with asyncio.timeout(5):
-        while desk.admission.rows:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0)
-
-
-async def learnt(batcher: Batcher) -> None:
-    """Ask until the batcher knows that this model is cheap."""
-    for _ in range(20):
-        await batcher.submit(rows(0), 1, soon())
+from stand_in_batcher import SCHEMA, Desk, Held, desk, labels, learnt, left, rows, soon, table
 
 
 async def test_who_arrives_in_one_turn_of_the_loop_is_one_batch(alone: Desk) -> None:
@@ -272,24 +180,6 @@ async def test_a_caller_who_gives_up_harms_nobody_in_its_batch(alone: Desk) -> N
     assert (labels(await futures[0]), labels(await futures[2])) == ([0], [2])
 
 
-async def test_who_is_late_is_told_in_time_and_not_computed(alone: Desk) -> None:
-    held = Held()
-    batcher = alone.batcher(held.wait)
-    computing = batcher.submit(rows(1), 1, soon(0.05))
-    await held.begun()
-    waiting = batcher.submit(rows(2), 1, soon(0.02))
-    patient = batcher.submit(rows(3), 1, soon())
-    for late in (waiting, computing):
-        with pytest.raises(errors.DeadlineExceeded):
-            await late
-    assert not held.may_end.is_set()
-    held.may_end.set()
-    assert labels(await patient) == [3]
-    assert alone.batches == [[1], [3]]
-    with pytest.raises(errors.DeadlineExceeded):
-        batcher.submit(rows(1), 1, soon(-1))
-
-
 async def test_two_versions_share_the_threads_and_neither_starves() -> None:
     found = desk()
     held = Held()
@@ -315,69 +205,6 @@ async def test_a_free_thread_goes_to_whoever_still_has_something_to_compute() ->
     held.may_end.set()
     assert [labels(answers) for answers in await asyncio.gather(first, last)] == [[1], [3]]
     found.threads.close()
-
-
-async def test_a_request_in_two_threads_is_late_while_one_of_them_computes() -> None:
-    found = desk(threads=2)
-    held = Held()
-
-    def slow_for_the_first(computed: Table) -> None:
-        if computed.columns[0][0] == 0:
-            held.wait(computed)
-
-    batcher = found.batcher(slow_for_the_first, Limits(rows=2))
-    sliced = batcher.submit(rows(0, 1, 2, 3), 4, soon(0.2))
-    await held.begun()
-    with pytest.raises(errors.DeadlineExceeded):
-        await asyncio.wait_for(sliced, 5)
-    held.may_end.set()
-    found.threads.close()
-
-
-async def test_a_batcher_that_nobody_asks_any_more_is_gone_before_its_last_deadline(alone: Desk) -> None:
-    batcher = alone.batcher()
-    await learnt(batcher)
-    left = weakref.ref(batcher)
-    del batcher
-    gc.collect()
-    assert left() is None
-
-
-class CountsTimers(asyncio.SelectorEventLoop):
-    """An event loop that knows the timers that were set and neither ran nor were cancelled."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timers: list[asyncio.TimerHandle] = []
-
-    def call_at(self, when: float, *arguments: Any, **named: Any) -> asyncio.TimerHandle:  # type: ignore[override] # any
-        handle = super().call_at(when, *arguments, **named)
-        self.timers.append(handle)
-        return handle
-
-    def pending(self) -> int:
-        return sum(not handle.cancelled() and handle.when() > self.time() for handle in self.timers)
-
-
-def test_however_the_deadlines_lie_one_timer_watches_them() -> None:
-    async def run(loop: CountsTimers) -> None:
-        found = desk()
-        held = Held()
-        batcher = found.batcher(held.wait)
-        computing = batcher.submit(rows(0), 1, soon())
-        await held.begun()
-        late = [batcher.submit(rows(tenure), 1, soon(0.01 * (30 - tenure % 30))) for tenure in range(1, 100)]
-        while not all(future.done() for future in late):
-            assert loop.pending() <= 2  # and the one of `sleep`
-            await asyncio.sleep(0.01)
-        held.may_end.set()
-        await computing
-        found.threads.close()
-        assert all(isinstance(future.exception(), errors.DeadlineExceeded) for future in late)
-
-    loop = CountsTimers()
-    with contextlib.closing(loop):
-        loop.run_until_complete(run(loop))
 
 
 @settings(max_examples=60, deadline=None)

@@ -92,25 +92,18 @@ async def test_a_newer_revision_of_the_live_content_clears_the_failure_without_a
     assert len(pod.loads.asked) == 2
 
 
-async def test_a_base_that_fails_is_tried_again_with_growing_pauses() -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(errors.DigestMismatch("other bytes"), "DigestMismatch"), (TypeError("unforeseen"), "LoadFailed")],
+)
+async def test_a_base_that_fails_for_whatever_reason_is_tried_again_with_growing_pauses(
+    error: Exception, reason: str
+) -> None:
     pod = Pod(Snapshot(settled=Target("settled", 7, V1)))
-    pod.loads.failing["churn/1.0.0"] = errors.DigestMismatch("other bytes")
+    pod.loads.failing["churn/1.0.0"] = error
     status = await pod.step()
-    assert (status["state"], status["ready"]) == ("waiting", False)
+    assert (status["state"], status["ready"], failure(status)) == ("waiting", False, (7, reason))
     for failures in range(1, 7):
-        pod.now += back_off(failures) - 0.01
-        await pod.step()
-        assert len(pod.loads.asked) == failures
-        pod.now += 0.02
-        await pod.step()
-        assert len(pod.loads.asked) == failures + 1
-
-
-async def test_a_load_that_fails_as_nobody_foresaw_is_reported_and_tried_again_with_growing_pauses() -> None:
-    pod = Pod(Snapshot(settled=Target("settled", 7, V1)))
-    pod.loads.failing["churn/1.0.0"] = TypeError("unforeseen")
-    assert failure(await pod.step()) == (7, "LoadFailed")
-    for failures in range(1, 4):
         pod.now += back_off(failures) - 0.01
         await pod.step()
         assert len(pod.loads.asked) == failures

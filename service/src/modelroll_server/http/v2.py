@@ -13,6 +13,7 @@ from modelroll_server import errors
 from modelroll_server.http import body
 from modelroll_server.http.asgi import JSON, Response
 from modelroll_server.http.exchange import TIMED, Endpoint, Exchange, Route
+from modelroll_server.http.predictions import LARGE_BODY
 from modelroll_server.http.v2_bodies import InferRequest
 from modelroll_server.inference import Inference
 from modelroll_server.openinference import metadata, requests
@@ -20,7 +21,6 @@ from modelroll_server.registry.registry import Registry
 from modelroll_server.telemetry.metrics import Metrics
 
 LIMIT = 64 * 2**20
-LARGE_BODY = 256 * 1024  # bytes; larger ones are decoded in a thread
 _GET = ("GET", "HEAD")
 _POST = ("POST",)
 
