@@ -18,11 +18,12 @@ class Peer(base.HttpSubject):
 
     script: str
     ready_path: str
+    variables: ClassVar[dict[str, str]] = {}
 
     def command(self, model: models.Model, ports: process.Ports, scratch: Path) -> process.Command:
         """See Subject."""
         words = [self.python, str(base.SERVERS / self.script), str(model.file), str(ports.main)]
-        return process.Command(words, ports.main, self.ready_path, self.environment())
+        return process.Command(words, ports.main, self.ready_path, self.environment(**self.variables))
 
     def request(self, model: models.Model, row: models.Row) -> base.Request:
         """Named features."""
@@ -172,3 +173,5 @@ class RayServe(Peer):
     peer = "ray"
     script = "serve_ray.py"
     ready_path = "/-/healthz"
+    # Below `uv run`, as in `make bench`, it would start its workers by uv in the project's environment.
+    variables: ClassVar[dict[str, str]] = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
