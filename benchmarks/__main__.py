@@ -89,6 +89,30 @@ def run(
     print(f"\n{file}")
 
 
+@main.command("more")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--subject", "patterns", multiple=True, help="Only subjects of that name; * stands for anything.")
+@click.option("--model", "names", multiple=True, type=click.Choice(models.NAMES), help="Only these models.")
+@click.option("--connections", multiple=True, type=int, help="Only these numbers of connections.")
+@click.option("--rounds", "times", type=int, default=WHOLE.rounds, help="Turns of each subject.")
+def add_rounds(
+    file: Path, *, patterns: tuple[str, ...], names: tuple[str, ...], connections: tuple[int, ...], times: int
+) -> None:
+    """Add rounds of load to a file of results, of the same machine and the same servers."""
+    _confine()
+    found = results.read(file)
+    if found.machine != machine.this():
+        raise click.ClickException("those results are of another machine")
+    if found.source.changed or not machine.has_same_servers(found.source.commit):
+        raise click.ClickException(f"what was measured at {found.source.commit[:10]} has changed since")
+    wanted = {number: WHOLE.seconds.get(number, SECONDS) for number in connections or WHOLE.seconds}
+    first = 1 + max((sample.round for sample in found.samples), default=-1)
+    compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or ("*",))]
+    rounds.measure(found, names or models.NAMES, compared, rounds.Plan(wanted, times, first=first))
+    results.write(found, file)
+    _print(found)
+
+
 def _confine() -> None:
     """Stay off the server's core, with all that this process does itself."""
     wrk.check()

@@ -71,6 +71,13 @@ def source() -> Source:
     return Source(commit, bool(_git("status", "--porcelain", "--untracked-files=no").strip()))
 
 
+def has_same_servers(commit: str) -> bool:
+    """Whether what is measured, and by whom, is now what it was at `commit`."""
+    measured = ("service", "benchmarks/servers", "benchmarks/subjects", "uv.lock")
+    done = subprocess.run(["git", "diff", "--quiet", commit, "--", *measured], cwd=places.ROOT, check=False)
+    return done.returncode == 0
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=places.ROOT, capture_output=True, text=True, check=True).stdout
 

@@ -25,11 +25,13 @@ class Plan:
         seconds: How long one load lasts, by number of connections.
         rounds: How many turns each subject gets at each number of connections.
         once: Subjects that get one turn only: far from what is looked at, and slow to work off what is left queued.
+        first: The number of the first round, where others were measured before.
     """
 
     seconds: Mapping[int, float]
     rounds: int
     once: frozenset[str] = frozenset()
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def measure(run: results.Run, names: Iterable[str], compared: Sequence[subjects.
         model = models.open_model(name)
         with contextlib.ExitStack() as up, tempfile.TemporaryDirectory() as scratch:
             running = _start_all(run, model, compared, Path(scratch), up)
-            for number in range(plan.rounds):
+            for number in range(plan.first, plan.first + plan.rounds):
                 for connections, seconds in plan.seconds.items():
                     # Another one first each time: nobody always has the coolest core.
                     turn = number % max(1, len(running))
