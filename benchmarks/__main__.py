@@ -83,7 +83,8 @@ def run(
             starts.measure(found, name, starting, 3 if quick else 5)
     results.write(found, file)
     if not (load_only or quick):
-        reloads.measure(found, "churn")
+        for pause in (reloads.APART, 0.0):
+            reloads.measure(found, "churn", pause=pause)
         results.write(found, file)
     _print(found)
     print(f"\n{file}")
@@ -100,17 +101,23 @@ def add_rounds(
 ) -> None:
     """Add rounds of load to a file of results, of the same machine and the same servers."""
     _confine()
-    found = results.read(file)
-    if found.machine != machine.this():
-        raise click.ClickException("those results are of another machine")
-    if found.source.changed or not machine.has_same_servers(found.source.commit):
-        raise click.ClickException(f"what was measured at {found.source.commit[:10]} has changed since")
+    found = _same(file)
     wanted = {number: WHOLE.seconds.get(number, SECONDS) for number in connections or WHOLE.seconds}
     first = 1 + max((sample.round for sample in found.samples), default=-1)
     compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or ("*",))]
     rounds.measure(found, names or models.NAMES, compared, rounds.Plan(wanted, times, first=first))
     results.write(found, file)
     _print(found)
+
+
+def _same(file: Path) -> results.Run:
+    """What a file says, if what would be measured now is what was measured then."""
+    found = results.read(file)
+    if found.machine != machine.this():
+        raise click.ClickException("those results are of another machine")
+    if found.source.changed or not machine.has_same_servers(found.source.commit):
+        raise click.ClickException(f"what was measured at {found.source.commit[:10]} has changed since")
+    return found
 
 
 def _confine() -> None:
@@ -170,11 +177,17 @@ def write_page(file: Path) -> None:
 @main.command("reloads")
 @click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
 @click.option("--count", default=reloads.COUNT, show_default=True, type=int)
-def measure_reloads(name: str, count: int) -> None:
+@click.option("--pause", default=reloads.APART, show_default=True, type=float, help="Seconds between two of them.")
+@click.option(
+    "--more", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Add them to a file."
+)
+def measure_reloads(name: str, count: int, pause: float, file: Path | None) -> None:
     """Swap versions under load, and print what callers and memory saw."""
     _confine()
-    found = _new_run(WHOLE, [])
-    reloads.measure(found, name, count)
+    found = _new_run(WHOLE, []) if file is None else _same(file)
+    reloads.measure(found, name, count, pause)
+    if file is not None:
+        results.write(found, file)
     print(f"\n{tables.reloads(found)}")
 
 

@@ -1,5 +1,6 @@
 """docs/performance.md: what is generated of it, from a file of results. The words around it are written by hand."""
 
+import collections
 from pathlib import Path
 
 from benchmarks import places, plots, results, tables
@@ -25,7 +26,7 @@ def text(run: results.Run, source: str) -> str:
     head = (
         f"{run.began[:10]}, commit {run.source.commit[:10]}{' with changes' if run.source.changed else ''}, "
         f"{machine.cpu}, {machine.cores} cores, {machine.system}; {versions}. "
-        f"Rounds: {1 + max((sample.round for sample in run.samples), default=0)}, "
+        f"Rounds: {_rounds(run)}, "
         f"seconds of one load: {max(run.seconds.values(), default=0):g}. All figures as they came: `{source}`.\n"
     )
     parts = [head, f"### Asked and measured\n\n{tables.verdicts(run)}"]
@@ -42,6 +43,12 @@ def text(run: results.Run, source: str) -> str:
     ]
     parts.append(f"### Who was measured\n\n{tables.table(['', 'what it is', 'versions'], said)}")
     return "\n".join(parts)
+
+
+def _rounds(run: results.Run) -> str:
+    """How many of each: what is near a bound got more."""
+    counts = collections.Counter((one.subject, one.model, one.connections) for one in run.samples).values()
+    return f"{min(counts, default=0)} to {max(counts, default=0)}"
 
 
 def _models(run: results.Run) -> list[str]:

@@ -17,6 +17,8 @@ from benchmarks import models, process, results, rounds
 from benchmarks.subjects import ours
 
 COUNT = 500
+APART = 0.5
+"""Seconds between two reloads, where they do not follow one another at once: still more often than anybody does."""
 WARM_UP = 20
 CONNECTIONS = 16
 WINDOW_SECONDS = 5
@@ -30,8 +32,8 @@ class NotLive(Exception):
     """A version did not go live in time; the message has the status."""
 
 
-def measure(run: results.Run, name: str, count: int = COUNT) -> None:
-    """Add the reloads of that model to the run."""
+def measure(run: results.Run, name: str, count: int = COUNT, pause: float = 0.0) -> None:
+    """Add the reloads of that model to the run, so many seconds apart."""
     model = models.open_model(name)
     subject = ours.Following()
     with contextlib.ExitStack() as up, tempfile.TemporaryDirectory() as directory:
@@ -44,7 +46,7 @@ def measure(run: results.Run, name: str, count: int = COUNT) -> None:
         before = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch) for _ in range(WINDOWS_BEFORE)]
         sizes_before = [server.resident_mib() for _ in range(SETTLED)]
         began = time.monotonic()
-        mover.start(count)
+        mover.start(count, pause)
         during = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch)]
         while mover.is_moving():
             during.append(subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch))
@@ -61,6 +63,7 @@ def measure(run: results.Run, name: str, count: int = COUNT) -> None:
             before_mib=sizes_before,
             mib=[round(size, 2) for size in mover.sizes[WARM_UP:]],
             seconds=round(seconds, 1),
+            pause=pause,
         )
     )
 
@@ -86,8 +89,8 @@ class Mover:
         self._failure: NotLive | None = None
         self.sizes: list[float] = []
 
-    def move(self, count: int) -> None:
-        """That many times.
+    def move(self, count: int, pause: float = 0.0) -> None:
+        """That many times, with so many seconds between.
 
         Raises:
             NotLive: One did not go live.
@@ -101,6 +104,7 @@ class Mover:
             temporary.replace(self._targets / "move")
             self._wait_until_live(self._revision)
             self.sizes.append(self._server.resident_mib())
+            time.sleep(pause)
 
     def _wait_until_live(self, revision: int) -> None:
         end = time.monotonic() + _GIVE_UP_SECONDS
@@ -115,12 +119,12 @@ class Mover:
                     raise NotLive(f"revision {revision}: {status}")
                 time.sleep(0.02)
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, pause: float = 0.0) -> None:
         """The same in a thread of its own."""
 
         def run() -> None:
             try:
-                self.move(count)
+                self.move(count, pause)
             except NotLive as failure:
                 self._failure = failure
 

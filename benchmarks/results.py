@@ -89,6 +89,8 @@ class Reloads(msgspec.Struct, frozen=True):
     mib: list[float]
     """The same after each reload."""
     seconds: float
+    pause: float = 0.0
+    """Seconds between the end of a reload and the beginning of the next."""
 
 
 class Absent(msgspec.Struct, frozen=True):

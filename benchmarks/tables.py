@@ -86,6 +86,7 @@ def reloads(run: results.Run) -> str:
     head = [
         "model",
         "reloads",
+        "apart, s",
         "in, s",
         "p99 before, ms",
         "p99 during, ms",
@@ -98,6 +99,7 @@ def reloads(run: results.Run) -> str:
         [
             one.model,
             str(one.count),
+            f"{one.pause:g}",
             f"{one.seconds:.0f}",
             f"{one.before_ms.p99:.1f}",
             f"{one.during_ms.p99:.1f}",

@@ -35,9 +35,10 @@ def test_the_best_peer_without_errors_is_one_that_failed_nothing() -> None:
 def test_reloads_that_failed_a_request_are_not_held_however_fast() -> None:
     calm = results.Latency(1, 2, 10, 20)
     run = a.run()
-    run.reloads = [results.Reloads("churn", 500, 1, calm, calm, [100.0], [130.0] * 400 + [101.0] * 100, 60.0)]
+    run.reloads = [results.Reloads("churn", 500, 1, calm, calm, [100.0], [130.0] * 400 + [101.0] * 100, 60.0, 0.5)]
     assert verdict(run, "p99 during").held is False
     assert verdict(run, "growth").held is True
+    assert verdict(run, "one after the other: growth").held is None
     assert "130.0" in tables.reloads(run)
 
 
