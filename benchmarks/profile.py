@@ -22,8 +22,8 @@ from benchmarks import models, process, results, rounds, subjects
 SECONDS = 5
 _SAMPLES_A_SECOND = 400
 _LEAD_SECONDS = 1
-_WAITING = {("concurrent/futures/thread.py", "_worker")}
-"""Threads that wait for work inside C, which py-spy takes for busy ones."""
+_WAITING = {("concurrent/futures/thread.py", "_worker"), ("threading.py", "Thread.run")}
+"""Threads that wait for work inside C, which py-spy takes for busy ones: those that compute, and grpc's that polls."""
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>[^()]+?)(?::\d+)?\)$")
 PER_BATCH = frozenset({"queue", "infer"})
 """Phases observed once a batch: how long its first request waited, and how long all its rows were computed together.

@@ -44,8 +44,9 @@ def _throughput(run: results.Run) -> Iterator[Verdict]:
     yield _share(run, "churn, compiled, 64 connections, against bare uvicorn", COMPILED, "churn", 0.5)
     yield _share(run, "cache hit (logistic), 64 connections, against bare uvicorn", CACHED, "logistic", 0.85)
     yield _share(run, "logistic, gRPC unary, 64 connections, against bare grpc.aio", GRPC, "logistic", 0.8, BARE_GRPC)
-    what = "logistic, gRPC stream in both directions, 16 connections, against a bare one"
-    yield _share(run, what, f"{GRPC}, stream", "logistic", 0.8, f"{BARE_GRPC}, stream", 16)
+    for connections in (64, 16):
+        what = f"logistic, gRPC stream in both directions, {connections} connections, against a bare one"
+        yield _share(run, what, f"{GRPC}, stream", "logistic", 0.8, f"{BARE_GRPC}, stream", connections)
 
 
 def _share(
