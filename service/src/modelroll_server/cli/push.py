@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from modelroll_server.errors import PushFailed
-from modelroll_server.packing import advice, archive
-from modelroll_server.packing import push as pushing
-from modelroll_server.packing.kubectl import Kubectl
+from modelroll_server.kubectl import Kubectl
+from modelroll_server.packing import advice
+from modelroll_server.pushing import archive
+from modelroll_server.pushing import push as pushing
 
 
 @click.command("push")

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from modelroll_server.errors import ReceiveFailed
-from modelroll_server.packing import receive as receiving
+from modelroll_server.pushing import receive as receiving
 
 
 @click.command("receive", hidden=True)

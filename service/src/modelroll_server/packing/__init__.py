@@ -1,4 +1,4 @@
-"""Making artifacts, checking them, and bringing them onto a volume: what a person does before a server is asked.
+"""Making artifacts, and checking them: what a person does before a server is asked.
 
 May import everything that loads models; must not know the server, its registry or its transports.
 """

@@ -15,9 +15,9 @@ import msgspec
 
 from modelroll_server.artifact import catalog
 from modelroll_server.errors import LoadError, PushFailed
-from modelroll_server.packing import archive, pod
-from modelroll_server.packing.kubectl import Kubectl
-from modelroll_server.packing.receive import READY, Received
+from modelroll_server.kubectl import Kubectl
+from modelroll_server.pushing import archive, pod
+from modelroll_server.pushing.receive import READY, Received
 
 if TYPE_CHECKING:
     import subprocess

@@ -14,7 +14,7 @@ import pytest
 
 from modelroll_server.artifact import catalog
 from modelroll_server.errors import ReceiveFailed
-from modelroll_server.packing import archive, receive
+from modelroll_server.pushing import archive, receive
 
 CHURN = Path(__file__).parents[3] / "models/churn"
 
