@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvloop
@@ -186,12 +187,37 @@ def row(tenure: int) -> bytes:
     return json.dumps({**stand_in.ROW, "tenure": tenure}).encode()
 
 
-async def test_the_rows_of_who_has_left_are_not_computed(server: Server) -> None:
+def v1(tenure: int) -> bytes:
+    body = json.dumps({"instances": [{**stand_in.ROW, "tenure": tenure}]}).encode()
+    return post(body, line="POST /v1/models/churn:predict HTTP/1.1")
+
+
+def v2(tenure: int) -> bytes:
+    values: dict[str, tuple[str, object]] = {
+        "tenure": ("INT64", tenure),
+        "charges": ("FP64", 0.5),
+        "contract": ("BYTES", "month"),
+    }
+    inputs = [
+        {"name": name, "shape": [1, 1], "datatype": datatype, "data": [value]}
+        for name, (datatype, value) in values.items()
+    ]
+    return post(json.dumps({"inputs": inputs}).encode(), line="POST /v2/models/churn/infer HTTP/1.1")
+
+
+def compressed(tenure: int) -> bytes:
+    return post(gzip.compress(row(tenure)), "Content-Encoding: gzip")
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda tenure: post(row(tenure)), v1, v2, compressed], ids=["offered", "v1", "v2", "gzip"]
+)
+async def test_the_rows_of_who_has_left_are_not_computed(server: Server, ask: Callable[[int], bytes]) -> None:
     held = Held(server)
     async with listening(server.app) as port, contextlib.AsyncExitStack() as stack:
         *busy, other, last = [await stack.enter_async_context(connected(port)) for _ in range(THREADS + 2)]
         for tenure, connection in enumerate((*busy, other, last)):
-            connection.writer.write(post(row(tenure)))
+            connection.writer.write(ask(tenure))
             while server.metrics.in_flight <= tenure:  # noqa: ASYNC110 - nothing tells when a request has come in
                 await asyncio.sleep(0.001)
         other.writer.close()

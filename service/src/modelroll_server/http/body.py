@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import time
 import zlib
+from typing import TypeVar
 
 from modelroll_server import errors
 from modelroll_server.http import wire
@@ -24,8 +25,11 @@ DISCARD_SECONDS = 5.0
 _JSON_TYPES = {"", "application/json", "application/octet-stream"}
 
 
+T = TypeVar("T")
+
+
 class Disconnected(Exception):
-    """The client went away while it was sending."""
+    """The client went away while it was sending, or before it was answered."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -159,3 +163,18 @@ def deadline(heads: Heads, default: float = DEFAULT_SECONDS) -> float:
     if not (text.isascii() and text.isdigit() and 0 < len(text) < 10):
         raise errors.InvalidRequest("X-Request-Timeout-Ms is not a whole number of milliseconds")
     return time.monotonic() + int(text) / 1000
+
+
+async def answered(receive: Receive, answers: asyncio.Future[T]) -> T:
+    """What comes of it; nothing is computed for a client that goes.
+
+    Raises:
+        Disconnected: it went.
+    """
+    wire.give_up_with(receive, answers)
+    try:
+        return await answers
+    except asyncio.CancelledError:
+        if answers.cancelled() and wire.is_gone(receive):
+            raise Disconnected from None
+        raise

@@ -66,7 +66,7 @@ class Predictions:
                 rows = self._rows(bodies, exchange, version, data)
             else:
                 rows = await asyncio.to_thread(self._rows, bodies, exchange, version, data)
-            answers = await self._inference.predict(version, rows, deadline)
+            answers = await body.answered(exchange.receive, self._inference.predict(version, rows, deadline))
         finally:
             self.leave(size)
         return self.response(bodies, exchange, version, answers)

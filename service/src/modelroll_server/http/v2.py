@@ -89,7 +89,7 @@ class OpenInference:
                 rows = decoder.rows(request.tensors)
             if is_timed:
                 self._decode_seconds.observe(time.monotonic() - began)
-            answers = await self._inference.predict(version, rows, deadline)
+            answers = await body.answered(exchange.receive, self._inference.predict(version, rows, deadline))
         finally:
             self._metrics.in_flight -= 1
             self._memory.bytes -= size

@@ -126,6 +126,13 @@ class Connection(HttpToolsProtocol):
             elif not cycle.response_complete:
                 self._waits = waits
 
+    def give_up_with(self, cycle: Cycle, waits: asyncio.Future[Any]) -> None:
+        """Cancel what a request that ASGI answers waits for, if its client goes first."""
+        if cycle.disconnected:
+            waits.cancel()
+        elif cycle is self._active:
+            self._waits = waits
+
     def on_response_complete(self) -> None:
         """Go on to the next request."""
         self._waits = None
@@ -186,6 +193,14 @@ def take(cycle: Cycle) -> bytes:
     cycle.body = bytearray()
     cycle.message_event.clear()
     return data
+
+
+def give_up_with(bound: Receive | Send, waits: asyncio.Future[Any]) -> None:
+    """Cancel what an exchange waits for, if its client goes first."""
+    found = cycle(bound)
+    connection = None if found is None else getattr(found.on_response, "__self__", None)
+    if found is not None and isinstance(connection, Connection):
+        connection.give_up_with(found, waits)
 
 
 def is_gone(bound: Receive | Send) -> bool:
