@@ -27,7 +27,7 @@ def text(run: results.Run, source: str) -> str:
         f"{run.began[:10]}, commit {run.source.commit[:10]}{' with changes' if run.source.changed else ''}, "
         f"{machine.cpu}, {machine.cores} cores, {machine.system}; {versions}. "
         f"Rounds: {_rounds(run)}, "
-        f"seconds of one load: {max(run.seconds.values(), default=0):g}. All figures as they came: `{source}`.\n"
+        f"seconds of one load: {_seconds(run)}. All figures as they came: `{source}`.\n"
     )
     parts = [head, f"### Asked and measured\n\n{tables.verdicts(run)}"]
     for model in _models(run):
@@ -49,6 +49,10 @@ def _rounds(run: results.Run) -> str:
     """How many of each: what is near a bound got more."""
     counts = collections.Counter((one.subject, one.model, one.connections) for one in run.samples).values()
     return f"{min(counts, default=0)} to {max(counts, default=0)}"
+
+
+def _seconds(run: results.Run) -> str:
+    return ", ".join(f"{seconds:g} at {number} connections" for number, seconds in run.seconds.items())
 
 
 def _models(run: results.Run) -> list[str]:

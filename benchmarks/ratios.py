@@ -53,13 +53,20 @@ def errors(run: results.Run, subject: str, model: str, connections: int) -> int:
     return sum(sample.load.errors.total for sample in rounds(run, subject, model, connections).values())
 
 
+def by_round(
+    run: results.Run, measure: Measure, subject: str, other: str, model: str, connections: int, *, minus: bool = False
+) -> list[float]:
+    """`subject / other` (or `subject - other`) in each round that has both, the smallest first."""
+    ours, theirs = (rounds(run, name, model, connections) for name in (subject, other))
+    pairs = [(measure(ours[one]), measure(theirs[one])) for one in ours.keys() & theirs.keys()]
+    return sorted(one - two if minus else one / two for one, two in pairs if minus or two > 0)
+
+
 def compared(
     run: results.Run, measure: Measure, subject: str, other: str, model: str, connections: int, *, minus: bool = False
 ) -> float | None:
-    """The median over the rounds of `subject / other` (or `subject - other`); None when either was not measured."""
-    ours, theirs = (rounds(run, name, model, connections) for name in (subject, other))
-    pairs = [(measure(ours[one]), measure(theirs[one])) for one in ours.keys() & theirs.keys()]
-    found = [one - two if minus else one / two for one, two in pairs if minus or two > 0]
+    """The median of `by_round`; None when either was not measured."""
+    found = by_round(run, measure, subject, other, model, connections, minus=minus)
     return statistics.median(found) if found else None
 
 

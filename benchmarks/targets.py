@@ -52,10 +52,15 @@ def _throughput(run: results.Run) -> Iterator[Verdict]:
 def _share(
     run: results.Run, what: str, subject: str, model: str, least: float, other: str = BARE, connections: int = 64
 ) -> Verdict:
-    found = ratios.compared(run, ratios.rate, subject, other, model, connections)
-    if found is None:
+    found = ratios.by_round(run, ratios.rate, subject, other, model, connections)
+    if not found:
         return Verdict(what, f"≥ {least:.0%}", None, None)
-    return Verdict(what, f"≥ {least:.0%}", f"{found:.0%}", found >= least)
+    middle = statistics.median(found)
+    return Verdict(what, f"≥ {least:.0%}", f"{middle:.0%}, {_spread(found, '{:.0%}')}", middle >= least)
+
+
+def _spread(found: list[float], form: str) -> str:
+    return f"{form.format(found[0])} to {form.format(found[-1])} in {len(found)} rounds"
 
 
 def _peers(run: results.Run) -> Iterator[Verdict]:
@@ -73,10 +78,11 @@ def _peers(run: results.Run) -> Iterator[Verdict]:
 
 def _times(run: results.Run, what: str, names: list[str], model: str, least: int) -> Verdict:
     best = ratios.fastest(run, names, model, 64)
-    found = best and ratios.compared(run, ratios.rate, COMPILED, best[0], model, 64)
-    if best is None or found is None:
+    found = [] if best is None else ratios.by_round(run, ratios.rate, COMPILED, best[0], model, 64)
+    if best is None or not found or best[0] in subjects.QUICK:  # a quick run does not know the best
         return Verdict(what, f"≥ {least}×", None, None)
-    return Verdict(what, f"≥ {least}×", f"{found:.1f}× ({best[0]})", found >= least)
+    middle = statistics.median(found)
+    return Verdict(what, f"≥ {least}×", f"{middle:.1f}× ({best[0]}), {_spread(found, '{:.1f}×')}", middle >= least)
 
 
 def _latency(run: results.Run) -> Iterator[Verdict]:

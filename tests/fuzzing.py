@@ -4,6 +4,22 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 
+# As the Open Inference Protocol has them, little-endian: written out, as the server's own table may be wrong.
+DTYPES = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+
 COUNT = int(os.environ.get("FUZZ_COUNT", "500"))  # of each kind of body
 
 _TOKENS = [

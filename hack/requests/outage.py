@@ -32,7 +32,7 @@ CLIENTS = 4
 SECONDS = 2.0  # of load in a phase, each time
 WARM_UP = ""
 FREEZING = "frozen, until the breaker opens"
-OUTAGES = 8  # each opens the breaker once
+OUTAGES = 24  # each opens the breaker once
 
 
 @dataclass

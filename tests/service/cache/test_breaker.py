@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelroll_server.cache import store
 from modelroll_server.cache.breaker import Breaker
+
+
+def test_until_then_a_look_up_waits_twenty_milliseconds_at_most() -> None:
+    """The tests of the store are more patient with the machine; this is what callers are promised."""
+    assert store.BUDGET == 0.02
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 import fuzzing
 from modelroll_server.grpc import open_inference_pb2 as infer
 from modelroll_server.grpc import prediction_pb2 as predict
-from modelroll_server.openinference.tensors import DTYPES
 
 if TYPE_CHECKING:
     from grpc_stand_in import Server
@@ -55,7 +54,9 @@ def tenures(data: bytes) -> list[Any]:
     for index, tensor in enumerate(request.inputs):
         if tensor.name == "tenure":
             if request.raw_input_contents:
-                raw: list[Any] = np.frombuffer(request.raw_input_contents[index], DTYPES[tensor.datatype]).tolist()
+                raw: list[Any] = np.frombuffer(
+                    request.raw_input_contents[index], fuzzing.DTYPES[tensor.datatype]
+                ).tolist()
                 return raw
             fields = (values for _, values in tensor.contents.ListFields())
             return next(list(values) for values in fields if len(values))

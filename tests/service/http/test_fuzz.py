@@ -14,7 +14,6 @@ import pytest
 
 import fuzzing
 import stand_in
-from modelroll_server.openinference.tensors import DTYPES
 from stand_in_server import Server
 
 ROW = stand_in.ROW
@@ -64,7 +63,7 @@ def tenures_of_tensors(body: bytes, length: int | None) -> list[Any]:
         size = (tensor.get("parameters") or {}).get("binary_data_size")
         if tensor["name"] == "tenure":
             if size is not None:
-                found: list[Any] = np.frombuffer(body[at : at + size], DTYPES[tensor["datatype"]]).tolist()
+                found: list[Any] = np.frombuffer(body[at : at + size], fuzzing.DTYPES[tensor["datatype"]]).tolist()
                 return found
             data = tensor["data"]
             return [value for row in data for value in row] if isinstance(data[0], list) else data

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fuzzing
 import stand_in
 from modelroll_server.tensors import Answers
 from stand_in_server import Server
@@ -92,6 +93,19 @@ async def test_null_is_a_missing_value(server: Server) -> None:
     answer = await server.inference.post(INFER, json=replaced(column("charges", "FP64", None, 0.5)))
     assert answer.json()["outputs"][1]["data"] == [None, None, 0.5, 0.5]
     assert b'prediction_non_finite_total{model="churn",model_version="1.0.0"} 2.0' in server.metrics.exposition()
+
+
+@pytest.mark.parametrize("datatype", sorted(fuzzing.DTYPES.keys() - {"BOOL"}))
+@pytest.mark.parametrize("rows", [2, 500])
+async def test_the_bytes_of_each_datatype_are_little_endian(server: Server, datatype: str, rows: int) -> None:
+    tenure = column("tenure", datatype, 3)
+    document = replaced(tenure)
+    for tensor in document["inputs"]:
+        tensor["shape"] = [rows]
+    parts = (raw([3] * rows, fuzzing.DTYPES[datatype]), raw([0.25] * rows, "<f8"), texts(*["month"] * rows))
+    answer = await server.inference.post(INFER, **binary(document, *parts))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"][0]["data"] == [3] * rows
 
 
 @pytest.mark.parametrize("rows", [2, 500])
