@@ -67,6 +67,8 @@ def _peers(run: results.Run) -> Iterator[Verdict]:
     """Against the fastest of the others; for the forest also against the fastest of those that failed requests."""
     for model, least in (("logistic", 18), ("forest", 100)):
         clean = [name for name in subjects.PEERS if not ratios.errors(run, name, model, 64)]
+        if not any(ratios.rounds(run, name, model, 64) for name in subjects.PEERS if name not in subjects.QUICK):
+            clean = []  # a quick run does not know the best
         usual = [name for name in clean if name not in subjects.TUNED]
         what = f"{model}, compiled, 64 connections, against the best peer without errors"
         yield _times(run, f"{what}, as it comes", usual, model, least)
@@ -79,7 +81,7 @@ def _peers(run: results.Run) -> Iterator[Verdict]:
 def _times(run: results.Run, what: str, names: list[str], model: str, least: int) -> Verdict:
     best = ratios.fastest(run, names, model, 64)
     found = [] if best is None else ratios.by_round(run, ratios.rate, COMPILED, best[0], model, 64)
-    if best is None or not found or best[0] in subjects.QUICK:  # a quick run does not know the best
+    if best is None or not found:
         return Verdict(what, f"≥ {least}×", None, None)
     middle = statistics.median(found)
     return Verdict(what, f"≥ {least}×", f"{middle:.1f}× ({best[0]}), {_spread(found, '{:.1f}×')}", middle >= least)
@@ -87,15 +89,19 @@ def _times(run: results.Run, what: str, names: list[str], model: str, least: int
 
 def _latency(run: results.Run) -> Iterator[Verdict]:
     for model in ("logistic", "forest", "churn"):
-        what = f"p99, {model}, compiled, 64 connections, against bare uvicorn's"
-        found = ratios.compared(run, ratios.p99, COMPILED, BARE, model, 64)
-        text = None if found is None else f"{found:.2f}×"
-        yield Verdict(what, "≤ 1.5×", text, None if found is None else found <= 1.5)
+        found = ratios.by_round(run, ratios.p99, COMPILED, BARE, model, 64)
+        yield _at_most(f"p99, {model}, compiled, 64 connections, against bare uvicorn's", found, 1.5, "×")
     for model in ("logistic", "forest", "churn"):
-        what = f"p50, {model}, compiled, 1 connection, above bare uvicorn's"
-        found = ratios.compared(run, ratios.p50, COMPILED, BARE, model, 1, minus=True)
-        text = None if found is None else f"{found:.2f} ms"
-        yield Verdict(what, "≤ 0.3 ms", text, None if found is None else found <= 0.3)
+        found = ratios.by_round(run, ratios.p50, COMPILED, BARE, model, 1, minus=True)
+        yield _at_most(f"p50, {model}, compiled, 1 connection, above bare uvicorn's", found, 0.3, " ms")
+
+
+def _at_most(what: str, found: list[float], most: float, unit: str) -> Verdict:
+    if not found:
+        return Verdict(what, f"≤ {most}{unit}", None, None)
+    middle = statistics.median(found)
+    text = f"{middle:.2f}{unit}, {_spread(found, '{:.2f}' + unit)}"
+    return Verdict(what, f"≤ {most}{unit}", text, middle <= most)
 
 
 def _starts(run: results.Run) -> Iterator[Verdict]:

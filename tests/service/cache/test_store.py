@@ -329,3 +329,18 @@ async def test_a_look_up_may_take_no_longer_than_the_model(redis: RedisProcess) 
         assert await one.cache.store.get([b"k"], 0.0) == [None]
         assert one.counts.late == 1
         redis.thaw()
+
+
+@needs_redis
+async def test_a_look_up_of_a_frozen_redis_waits_no_longer_than_the_budget_however_long_the_model_takes(
+    redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pod(redis.url) as one:
+        await one.settle()
+        redis.freeze()
+        monkeypatch.setattr(store, "BUDGET", 0.05)
+        assert one.cache.store is not None
+        async with asyncio.timeout(1):  # twenty times that; a machine may be short of time
+            assert await one.cache.store.get([b"k"], 3600.0) == [None]
+        assert one.counts.late == 1
+        redis.thaw()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import gzip
 import json
 import threading
@@ -14,6 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 import stand_in
 import stand_in_server
 from modelroll_server.http import asgi, wire
+from modelroll_server.registry.target import Target
+from modelroll_server.schema import Row, Schema
+from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Table
 from stand_in_server import THREADS, Server, listening
 
@@ -187,12 +191,17 @@ def row(tenure: int) -> bytes:
     return json.dumps({**stand_in.ROW, "tenure": tenure}).encode()
 
 
-def v1(tenure: int) -> bytes:
+def queued(server: Server) -> float:
+    lines = server.metrics.exposition().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("queued_rows "))
+
+
+def v1(tenure: int, pad: bytes) -> bytes:
     body = json.dumps({"instances": [{**stand_in.ROW, "tenure": tenure}]}).encode()
-    return post(body, line="POST /v1/models/churn:predict HTTP/1.1")
+    return post(body + pad, line="POST /v1/models/churn:predict HTTP/1.1")
 
 
-def v2(tenure: int) -> bytes:
+def v2(tenure: int, pad: bytes) -> bytes:
     values: dict[str, tuple[str, object]] = {
         "tenure": ("INT64", tenure),
         "charges": ("FP64", 0.5),
@@ -202,23 +211,28 @@ def v2(tenure: int) -> bytes:
         {"name": name, "shape": [1, 1], "datatype": datatype, "data": [value]}
         for name, (datatype, value) in values.items()
     ]
-    return post(json.dumps({"inputs": inputs}).encode(), line="POST /v2/models/churn/infer HTTP/1.1")
+    return post(json.dumps({"inputs": inputs}).encode() + pad, line="POST /v2/models/churn/infer HTTP/1.1")
 
 
-def compressed(tenure: int) -> bytes:
-    return post(gzip.compress(row(tenure)), "Content-Encoding: gzip")
+def compressed(tenure: int, pad: bytes) -> bytes:
+    return post(gzip.compress(row(tenure) + pad, 0), "Content-Encoding: gzip")
 
 
-@pytest.mark.parametrize(
-    "ask", [lambda tenure: post(row(tenure)), v1, v2, compressed], ids=["offered", "v1", "v2", "gzip"]
-)
-async def test_the_rows_of_who_has_left_are_not_computed(server: Server, ask: Callable[[int], bytes]) -> None:
+def predict(tenure: int, pad: bytes) -> bytes:
+    return post(row(tenure) + pad)
+
+
+@pytest.mark.parametrize("size", [0, 100_000, 300_000], ids=["small", "read no further", "decoded in a thread"])
+@pytest.mark.parametrize("ask", [predict, v1, v2, compressed])
+async def test_the_rows_of_who_has_left_are_not_computed(
+    server: Server, ask: Callable[[int, bytes], bytes], size: int
+) -> None:
     held = Held(server)
     async with listening(server.app) as port, contextlib.AsyncExitStack() as stack:
         *busy, other, last = [await stack.enter_async_context(connected(port)) for _ in range(THREADS + 2)]
         for tenure, connection in enumerate((*busy, other, last)):
-            connection.writer.write(ask(tenure))
-            while server.metrics.in_flight <= tenure:  # noqa: ASYNC110 - nothing tells when a request has come in
+            connection.writer.write(ask(tenure, b" " * size))
+            while queued(server) + len(held.rows) <= tenure:  # noqa: ASYNC110 - nothing tells when a row has come in
                 await asyncio.sleep(0.001)
         other.writer.close()
         while server.metrics.in_flight > THREADS + 1:  # noqa: ASYNC110 - nor when its client has left
@@ -226,6 +240,39 @@ async def test_the_rows_of_who_has_left_are_not_computed(server: Server, ask: Ca
         held.may_end.set()
         assert [(await connection.answer())[0] for connection in (*busy, last)] == [200] * (THREADS + 1)
     assert held.rows == [*range(THREADS), THREADS + 1]
+
+
+class Reading(JsonDecoder):
+    """Reads rows until it is let go, if they are large."""
+
+    def __init__(self) -> None:
+        super().__init__(Schema(stand_in.INPUTS))
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def row(self, data: bytes) -> Row:
+        if len(data) > len(BODY):
+            self.begun.set()
+            assert self.may_end.wait(10)
+        return super().row(data)
+
+
+async def test_the_rows_of_who_has_left_while_they_were_read_are_not_computed(server: Server) -> None:
+    reading, computed = Reading(), Held(server)
+    computed.may_end.set()
+    assert server.registry.live is not None
+    version = dataclasses.replace(server.registry.live, json=reading)
+    server.registry.swap(version, Target("settled", 3, version.content))
+    async with listening(server.app) as port, connected(port) as leaves, connected(port) as stays:
+        leaves.writer.write(predict(7, b" " * 300_000))
+        assert await asyncio.to_thread(reading.begun.wait, 10)
+        leaves.writer.close()
+        for _ in range(20):  # by then the server has heard of it
+            stays.writer.write(post())
+            await stays.answer()
+        reading.may_end.set()
+        while server.metrics.in_flight:  # noqa: ASYNC110 - nothing tells when it is given up
+            await asyncio.sleep(0.001)
+    assert computed.rows == [3] * 20
 
 
 async def test_a_connection_is_not_idle_while_the_second_of_two_requests_in_one_piece_is_computed(

@@ -56,7 +56,9 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
         Disconnected: the client went away.
     """
     if (cycle := wire.cycle(receive)) is not None and wire.is_whole(cycle):
-        return checked(heads, wire.take(cycle), limit)
+        data = wire.take(cycle)
+        wire.read_on(receive)
+        return checked(heads, data, limit)
     try:
         async with asyncio.timeout(READ_SECONDS) as timeout:
             data, more = _piece(await receive())
@@ -64,6 +66,7 @@ async def read(heads: Heads, receive: Receive, memory: Memory, limit: int = LIMI
             data = await _rest(data, receive, memory, limit, timeout.when())
     except TimeoutError as error:
         raise errors.InvalidRequest(f"the body did not arrive within {READ_SECONDS:.0f} seconds") from error
+    wire.read_on(receive)
     return checked(heads, data, limit)
 
 

@@ -125,6 +125,7 @@ class Connection(HttpToolsProtocol):
                 super()._start_asgi_task(cycle, self.app)
             elif not cycle.response_complete:
                 self._waits = waits
+                self.read_on()
 
     def give_up_with(self, cycle: Cycle, waits: asyncio.Future[Any]) -> None:
         """Cancel what a request that ASGI answers waits for, if its client goes first."""
@@ -132,6 +133,11 @@ class Connection(HttpToolsProtocol):
             waits.cancel()
         elif cycle is self._active:
             self._waits = waits
+
+    def read_on(self) -> None:
+        """Hear of it if the client goes: uvicorn reads no further after a large body, or before a next request."""
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         """Go on to the next request."""
@@ -195,12 +201,23 @@ def take(cycle: Cycle) -> bytes:
     return data
 
 
+def read_on(bound: Receive | Send) -> None:
+    """Hear of it if the client of an exchange goes, once its body is there."""
+    found = cycle(bound)
+    if found is not None and (connection := _connection(found)) is not None:
+        connection.read_on()
+
+
 def give_up_with(bound: Receive | Send, waits: asyncio.Future[Any]) -> None:
     """Cancel what an exchange waits for, if its client goes first."""
     found = cycle(bound)
-    connection = None if found is None else getattr(found.on_response, "__self__", None)
-    if found is not None and isinstance(connection, Connection):
+    if found is not None and (connection := _connection(found)) is not None:
         connection.give_up_with(found, waits)
+
+
+def _connection(cycle: Cycle) -> Connection | None:
+    found = getattr(cycle.on_response, "__self__", None)
+    return found if isinstance(found, Connection) else None
 
 
 def is_gone(bound: Receive | Send) -> bool:
