@@ -36,7 +36,7 @@ demo: setup ## Set everything up and show the main job: a new version goes live 
 .PHONY: test
 test: setup ## Set everything up and run every test that this machine can run (ARGS="-k name" narrows)
 	@hack/cluster up
-	@eval "$$(hack/cluster env)" && $(RUN) pytest $(ARGS)
+	@eval "$$(hack/cluster env)" && hack/test $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## The tests that need no cluster
