@@ -6,6 +6,7 @@ part is a failure, because there it means that something was not set up.
 
 import os
 import shutil
+import signal
 from collections import Counter
 
 import pytest
@@ -32,6 +33,11 @@ def _is_there(part: str) -> bool:
     if part == "redis":
         return redis_process.command() is not None
     return shutil.which(part) is not None
+
+
+def pytest_configure() -> None:
+    """Have SIGINT end programs: a shell that begins them in the background, as `hack/test` does, has them ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
