@@ -49,6 +49,14 @@ kind_metrics() {
   kubectl -n kube-system rollout status deployment/metrics-server --timeout=180s >/dev/null
 }
 
+kind_kill() { # pod, namespace
+  local id pid
+  local labels=(--label "io.kubernetes.pod.name=$1" --label "io.kubernetes.pod.namespace=$2")
+  id=$(docker exec modelroll-control-plane crictl ps --quiet "${labels[@]}" --label io.kubernetes.container.name=server)
+  pid=$(docker exec modelroll-control-plane crictl inspect --output go-template --template '{{.info.pid}}' "$id")
+  docker exec modelroll-control-plane kill -KILL "$pid"
+}
+
 kind_down() {
   PATH=$PATH:$TOOLS
   kind delete cluster --name modelroll --kubeconfig "$KIND_KUBECONFIG"

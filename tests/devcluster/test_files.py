@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = [
     ROOT / ".ci/run",
     *(ROOT / "hack" / name for name in ("cluster", "current.sh", "with-helm", "kind/kind.sh", "devcluster/devcluster")),
+    ROOT / "hack/scale/control-plane",
     *sorted((ROOT / "hack/devcluster/lib").glob("*.sh")),
 ]
 
@@ -22,7 +23,9 @@ def test_script_parses(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
 
 
-@pytest.mark.parametrize("name", [".ci/run", "hack/cluster", "hack/with-helm", "hack/devcluster/devcluster"])
+@pytest.mark.parametrize(
+    "name", [".ci/run", "hack/cluster", "hack/with-helm", "hack/devcluster/devcluster", "hack/scale/control-plane"]
+)
 def test_script_is_clean_with_what_it_sources(name: str) -> None:
     result = subprocess.run(
         [Path(sys.executable).with_name("shellcheck"), "-x", ROOT / name], capture_output=True, text=True, check=False

@@ -53,6 +53,7 @@ compile() {
     # Its main package has another name than the program.
     etcd) CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$BIN/etcd" go.etcd.io/etcd/server/v3 ;;
     helm) CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$BIN/helm" helm.sh/helm/v4/cmd/helm ;;
+    kwok) CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$BIN/kwok" sigs.k8s.io/kwok/cmd/kwok ;;
     *)
       # Built outside its own build script Kubernetes calls itself v0.0.0, which kubelet and Helm refuse to work with.
       version=$(cd "$HERE/tools/kubernetes" && go list -m -f '{{.Version}}' k8s.io/kubernetes)

@@ -27,7 +27,7 @@ kubeconfig() { # name, which is the certificate's too
   cat >"$RUN/$1.kubeconfig" <<K
 apiVersion: v1
 kind: Config
-clusters: [{name: devcluster, cluster: {server: "https://127.0.0.1:6443", certificate-authority: $PKI/ca.crt}}]
+clusters: [{name: devcluster, cluster: {server: "https://127.0.0.1:$API_PORT", certificate-authority: $PKI/ca.crt}}]
 users: [{name: $1, user: {client-certificate: $PKI/$1.crt, client-key: $PKI/$1.key}}]
 contexts: [{name: devcluster, context: {cluster: devcluster, user: $1}}]
 current-context: devcluster
