@@ -13,6 +13,7 @@ from benchmarks import (
     ghz,
     machine,
     models,
+    noticed,
     page,
     peers,
     places,
@@ -20,6 +21,7 @@ from benchmarks import (
     reloads,
     results,
     rounds,
+    shadow,
     starts,
     subjects,
     tables,
@@ -189,6 +191,48 @@ def measure_reloads(name: str, count: int, pause: float, file: Path | None) -> N
     if file is not None:
         results.write(found, file)
     print(f"\n{tables.reloads(found)}")
+
+
+@main.command("shadow")
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
+def measure_shadow(name: str) -> None:
+    """Compare a candidate in the shadow, and print what the live version's callers saw of it."""
+    _confine()
+    head = ["connections", "p50", "p99", "answers a second", "compared", "failed"]
+    rows = [
+        [
+            str(one.connections),
+            f"{one.p50:.2f}×",
+            f"{one.p99:.2f}×",
+            f"{one.rate:.2f}×",
+            f"{one.compared:.1%}",
+            str(one.failed),
+        ]
+        for one in shadow.measure(name)
+    ]
+    print(f"{name}: with a candidate in the shadow to without\n\n{tables.table(head, rows)}")
+
+
+@main.command("noticed")
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
+def measure_noticed(name: str) -> None:
+    """Roll versions in place, and print what callers at a steady rate saw of it."""
+    _confine()
+    head = ["pod", "requests", "failed", "of a core", "seconds", "p50", "p99", "p99 ratio"]
+    rows = [
+        [
+            one.kind,
+            str(one.requests),
+            str(one.failed),
+            f"{one.share:.0%}",
+            f"{one.seconds:.2f}",
+            " → ".join(f"{ms:.2f} ms" for ms in one.p50),
+            " → ".join(f"{ms:.2f} ms" for ms in one.p99),
+            f"{one.p99[1] / one.p99[0]:.2f}×",
+        ]
+        for one in noticed.measure(name)
+    ]
+    print(f"{name}: between rollouts → while one is under way\n\n{tables.table(head, rows)}")
 
 
 @main.command("profile")

@@ -4,16 +4,12 @@ Two versions of one model take turns, each as soon as the one before is live, wh
 come. The first reloads are a warm-up: from then on, memory is to stay where it is.
 """
 
-import contextlib
-import http.client
-import json
 import statistics
-import tempfile
 import threading
 import time
 from pathlib import Path
 
-from benchmarks import models, process, results, rounds
+from benchmarks import models, moves, process, results, rounds
 from benchmarks.subjects import ours
 
 COUNT = 500
@@ -25,22 +21,13 @@ WINDOW_SECONDS = 5
 WINDOWS_BEFORE = 4
 SETTLED = 10
 """Looks at the memory before."""
-_GIVE_UP_SECONDS = 60.0
-
-
-class NotLive(Exception):
-    """A version did not go live in time; the message has the status."""
 
 
 def measure(run: results.Run, name: str, count: int = COUNT, pause: float = 0.0) -> None:
     """Add the reloads of that model to the run, so many seconds apart."""
     model = models.open_model(name)
     subject = ours.Following()
-    with contextlib.ExitStack() as up, tempfile.TemporaryDirectory() as directory:
-        scratch = Path(directory)
-        server, port = rounds.started(subject, model, scratch, up)
-        server.wait_until_ready()
-        rounds.verify(subject, port, model)
+    with rounds.ready(subject, model) as (server, port, scratch):
         mover = Mover(server, scratch / "targets", model.name, subject.versions)
         mover.move(WARM_UP)
         before = [subject.load(port, model, CONNECTIONS, WINDOW_SECONDS, scratch) for _ in range(WINDOWS_BEFORE)]
@@ -81,43 +68,24 @@ class Mover:
 
     def __init__(self, server: process.ServerProcess, targets: Path, model: str, versions: tuple[str, str]) -> None:
         self._server = server
-        self._targets = targets
+        self._moves = moves.Moves(server, targets)
         self._model = model
         self._versions = versions
-        self._revision = 0
         self._thread: threading.Thread | None = None
-        self._failure: NotLive | None = None
+        self._failure: moves.NotThere | None = None
         self.sizes: list[float] = []
 
     def move(self, count: int, pause: float = 0.0) -> None:
         """That many times, with so many seconds between.
 
         Raises:
-            NotLive: One did not go live.
+            moves.NotThere: One did not go live.
         """
         for _ in range(count):
-            self._revision += 1
-            version = self._versions[self._revision % 2]
-            told = {"path": f"{self._model}/{version}", "version": version, "revision": self._revision}
-            temporary = self._targets / ".new"
-            temporary.write_text(json.dumps(told))
-            temporary.replace(self._targets / "move")
-            self._wait_until_live(self._revision)
+            version = self._versions[(self._moves.revision + 1) % 2]
+            self._moves.move({"path": f"{self._model}/{version}", "version": version})
             self.sizes.append(self._server.resident_mib())
             time.sleep(pause)
-
-    def _wait_until_live(self, revision: int) -> None:
-        end = time.monotonic() + _GIVE_UP_SECONDS
-        connection = http.client.HTTPConnection("127.0.0.1", self._server.command.ready_port, timeout=30)
-        with contextlib.closing(connection):
-            while True:
-                connection.request("GET", "/status")
-                status = json.loads(connection.getresponse().read())
-                if status["live"] and status["live"]["revision"] == revision:
-                    return
-                if status["failure"] or time.monotonic() > end:
-                    raise NotLive(f"revision {revision}: {status}")
-                time.sleep(0.02)
 
     def start(self, count: int, pause: float = 0.0) -> None:
         """The same in a thread of its own."""
@@ -125,7 +93,7 @@ class Mover:
         def run() -> None:
             try:
                 self.move(count, pause)
-            except NotLive as failure:
+            except moves.NotThere as failure:
                 self._failure = failure
 
         self._thread = threading.Thread(target=run, daemon=True)
@@ -139,7 +107,7 @@ class Mover:
         """Wait for the thread.
 
         Raises:
-            NotLive: One did not go live.
+            moves.NotThere: One did not go live.
         """
         if self._thread is not None:
             self._thread.join()

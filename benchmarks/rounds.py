@@ -6,7 +6,7 @@ While one subject has its turn, the others are stopped (SIGSTOP).
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,23 @@ def started(
     server = process.ServerProcess(subject.command(model, ports, scratch), scratch / "log")
     up.callback(server.end)
     return server, subject.port(ports)
+
+
+@contextlib.contextmanager
+def ready(subject: subjects.Subject, model: models.Model) -> Iterator[tuple[process.ServerProcess, int, Path]]:
+    """The same, ready and answering rightly, for the time of a block; with the folder that it lives in.
+
+    Raises:
+        base.Absent: It does not serve this model, or is not installed.
+        process.DidNotStart: It ended, or was not ready in time.
+        base.WrongAnswer: A label is not scikit-learn's.
+    """
+    with contextlib.ExitStack() as up, tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        server, port = started(subject, model, scratch, up)
+        server.wait_until_ready()
+        verify(subject, port, model)
+        yield server, port, scratch
 
 
 def verify(subject: subjects.Subject, port: int, model: models.Model) -> None:

@@ -27,6 +27,8 @@ class ServerProcess:
 
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
+        # One for all: to read the certificates of the system takes longer than an answer.
+        self._client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MODEL_", "TARGET_"))}
         fixed = {"HOST": "127.0.0.1", "PORT": "0", "MANAGEMENT_PORT": "0", "GRPC_PORT": "off", "LOG_FORMAT": "json"}
         with log.open("ab") as file:
@@ -55,7 +57,7 @@ class ServerProcess:
 
     def get(self, path: str) -> httpx.Response:
         """What its management port answers."""
-        return httpx.get(f"http://127.0.0.1:{self.management_port}{path}")
+        return self._client.get(f"http://127.0.0.1:{self.management_port}{path}")
 
     def wait_for(self, what: Callable[[], T | None], seconds: float = STARTUP_SECONDS) -> T:
         """Look until there is something, or fail with the log."""

@@ -106,6 +106,7 @@ class Following(Modelroll):
             MODEL_ROOT=str(scratch),
             MODEL_PATH=f"{model.name}/{self.versions[0]}",
             TARGET_DIR=str(scratch / "targets"),
+            KEEP_PREVIOUS="false",  # each reload is one
             ARTIFACT_POLICY="any",
             HOST="127.0.0.1",
             PORT=str(ports.main),

@@ -47,6 +47,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("ARTIFACT_POLICY", "none"),
         ("LOAD", "never"),
         ("EXTRA_FIELDS", "maybe"),
+        ("KEEP_PREVIOUS", "sometimes"),
         ("MAX_BATCH_SIZE", "0"),
         ("MAX_BATCH_SIZE", "1025"),
         ("MAX_BATCH_SIZE", "²"),
@@ -64,6 +65,22 @@ def test_an_empty_variable_counts_as_absent() -> None:
 def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name} is '{value}', and may be "):
         settings.from_environment({"MODEL_PATH": "a", name: value})
+
+
+def test_a_policy_that_wants_signatures_needs_a_key_and_no_other_takes_one(tmp_path: Path) -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n"
+    (tmp_path / "key.pub").write_text(key)
+    signed = {"MODEL_PATH": "a", "ARTIFACT_POLICY": "signed"}
+    for given in (key, str(tmp_path / "key.pub")):
+        found = settings.from_environment({**signed, "SIGNING_PUBLIC_KEY": given})
+        assert (found.artifact_policy, found.signing_public_key) == ("signed", key)
+        assert settings.from_environment(settings.to_environment(found)) == found
+    with pytest.raises(SettingsError, match="SIGNING_PUBLIC_KEY does not say whose signatures count"):
+        settings.from_environment(signed)
+    with pytest.raises(SettingsError, match="SIGNING_PUBLIC_KEY is set, and is looked at only where"):
+        settings.from_environment({"MODEL_PATH": "a", "SIGNING_PUBLIC_KEY": key})
+    with pytest.raises(SettingsError, match=r"^SIGNING_PUBLIC_KEY is '.+', and may be a PEM file"):
+        settings.from_environment({**signed, "SIGNING_PUBLIC_KEY": str(tmp_path / "absent")})
 
 
 def test_grpc_may_be_off() -> None:

@@ -14,7 +14,6 @@ import structlog
 import uvloop
 
 from modelroll_server import listening
-from modelroll_server.artifact.policy import Policy
 from modelroll_server.batching.batcher import Limits
 from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.http.asgi import Lifecycle
@@ -29,6 +28,8 @@ from modelroll_server.registry.loader import Loader
 from modelroll_server.registry.marker import Marker
 from modelroll_server.registry.refresh import Refresh
 from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.terms import Terms
+from modelroll_server.registry.trial import Trial
 from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu
@@ -67,13 +68,10 @@ class Answering:
         """
         self._name = settings.model_name
         self.registry = Registry(reloads, model=settings.model_name, lazy=settings.load == "lazy")
-        loader = Loader(
-            settings.model_root,
-            Policy(settings.artifact_policy),
-            model=self._model,
-            extra_fields=settings.extra_fields,
-        )
-        self.candidates = InProcess(self.registry, loader.load)
+        terms = Terms.of(settings)
+        self.trial = Trial(terms, model=self._model)
+        loader = Loader(terms, model=self._model)
+        self.candidates = InProcess(self.registry, loader, keep_previous=settings.keep_previous)
         limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
         self.cache = _cache(settings, metrics)
         self.inference = Inference(self.registry, metrics, threads=threads, limits=limits, cache=self.cache)
@@ -104,7 +102,9 @@ class App:
         if settings.repository_token is not None:
             refresh = Refresh(self._source, self._registry)
             self._inference_app.repository = Repository(self._registry, refresh, settings.repository_token)
-        self._watcher = Watcher(self._source, self._registry, answering.candidates, Marker(settings.state_dir))
+        self._watcher = Watcher(
+            self._source, self._registry, answering.candidates, Marker(settings.state_dir), answering.trial
+        )
         pod = (settings.pod_name, settings.pod_uid)
         self._management_app = ManagementApp(self._registry, metrics, self._lifecycle, pod)
 

@@ -219,6 +219,24 @@ class PolicyRefused(LoadError):
     reason = "PolicyRefused"
 
 
+class SignatureMissing(LoadError):
+    """The artifact policy wants a signature, and there is none."""
+
+    reason = "SignatureMissing"
+
+
+class SignatureInvalid(LoadError):
+    """The signature is none, or no trusted key made it, or it was changed."""
+
+    reason = "SignatureInvalid"
+
+
+class SignatureMismatch(LoadError):
+    """The signature holds, and is over other bytes than lie there."""
+
+    reason = "SignatureMismatch"
+
+
 class TrainedWithOther(LoadError):
     """Trained with another scikit-learn major.minor than the one that is installed."""
 
@@ -226,7 +244,7 @@ class TrainedWithOther(LoadError):
 
 
 class ModuleMissing(LoadError):
-    """Loading needs a module that is not installed."""
+    """Loading needs a module that is not installed, or that the installed version of its library does not have."""
 
     reason = "ModuleMissing"
 
@@ -256,7 +274,7 @@ class SchemaChanged(LoadError):
 
 
 class WarmUpFailed(LoadError):
-    """The model raised on its own example rows."""
+    """The model raised on its own example rows, or answers them with nothing but NaN."""
 
     reason = "WarmUpFailed"
 
@@ -273,6 +291,30 @@ class CrashedWhileLoading(LoadError):
     reason = "CrashedWhileLoading"
 
 
+class CandidateCrashed(LoadError):
+    """The process died twice while this revision's candidate was beside what it serves; it is not tried again."""
+
+    reason = "CandidateCrashed"
+
+
+class CandidateRefused(LoadError):
+    """This server cannot have a candidate beside the version that answers."""
+
+    reason = "CandidateRefused"
+
+
+class LoadTimedOut(LoadError):
+    """Loading and checking it took longer than it may."""
+
+    reason = "LoadTimedOut"
+
+
+class NotEnoughMemory(LoadError):
+    """Loading it takes more memory than the container has left."""
+
+    reason = "NotEnoughMemory"
+
+
 class RevisionClash(LoadError):
     """Two sources give one revision different contents."""
 
@@ -285,6 +327,11 @@ class TargetInvalid(LoadError):
     reason = "TargetInvalid"
 
 
+def load_error(reason: str, message: str, *, expected: Any = None, found: Any = None) -> LoadError:
+    """The error of that reason, as another process told it."""
+    return {one.reason: one for one in LoadError.__subclasses__()}[reason](message, expected=expected, found=found)
+
+
 # --- What a person asked on the command line -------------------------------------------------------------------------
 
 
@@ -292,8 +339,20 @@ class PackFailed(ModelrollError):
     """A model that cannot be packed; nothing was written."""
 
 
+class KeyInvalid(ModelrollError):
+    """A key that signatures can be neither made nor checked with."""
+
+
+class SignFailed(ModelrollError):
+    """An artifact that cannot be signed; nothing was written."""
+
+
 class ReceiveFailed(ModelrollError):
     """A stream that is not the artifact it says it is, or does not fit; nothing of it stays on the volume."""
+
+
+class KubectlFailed(ModelrollError):
+    """kubectl is not there, or did not do what it was asked; the message is its own."""
 
 
 class PushFailed(ModelrollError):

@@ -1,10 +1,15 @@
 """The one path of a prediction: pin the live version, look into its cache, join its batches, get answers.
 
+Where a candidate is beside it, that may answer in its place: `Answers.by` says so.
+
 Every transport calls this with rows that it decoded, and encodes what comes back. Knows nothing of HTTP.
 """
 
 import asyncio
+import dataclasses
+import functools
 import time
+import weakref
 
 import numpy as np
 
@@ -15,6 +20,8 @@ from modelroll_server.batching.batcher import Batcher, Limits
 from modelroll_server.batching.threads import Threads
 from modelroll_server.cache.cache import Cache, VersionCache
 from modelroll_server.cache.keys import Keys
+from modelroll_server.canary import share
+from modelroll_server.registry.beside import Beside
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
 from modelroll_server.schema.schema import MAX_ROWS
@@ -38,6 +45,7 @@ class Inference:
         self._registry = registry
         self._metrics = metrics
         self._threads = Threads(threads)
+        self._thread_count = threads
         self._limits = limits or Limits()
         self._admission = Admission(max_queued_rows)
         metrics.read_queued_rows(lambda: self._admission.rows)
@@ -74,10 +82,19 @@ class Inference:
             raise errors.PayloadTooLarge(f"{count} rows; one request may have {MAX_ROWS}")
         if count == 0:  # scikit-learn raises on an empty table
             return _at_once(Answers.of(Outputs(np.empty(0), np.empty((0, 0)))))
+        beside = self._registry.beside
+        if beside is not None and version is self._registry.live:
+            lane: share.Lane | None = beside.attached.get(share.Lane)
+            if lane is None:
+                lane = beside.attached[share.Lane] = self._lane(beside, version)
+            return share.predict(beside, lane, rows, count, deadline)
+        return self._compute(version, rows, count, deadline)
+
+    def _compute(self, version: Version, rows: Rows, count: int, deadline: float) -> asyncio.Future[Answers]:
         if self._cache is not None:
             cached: VersionCache | None = version.attached.get(VersionCache)
             if cached is None:
-                cached = version.attached[VersionCache] = self._cache_of(version, self._cache)
+                cached = version.attached[VersionCache] = self._cache_of(version, self._cache, self._batcher(version))
             return cached.predict(rows, count, deadline)
         batcher: Batcher | None = version.attached.get(Batcher)
         if batcher is None:
@@ -88,14 +105,34 @@ class Inference:
         """Compute nothing further; what runs is not waited for."""
         self._threads.close()
 
-    def _cache_of(self, version: Version, cache: Cache) -> VersionCache:
+    def _lane(self, beside: Beside, live: Version) -> share.Lane:
+        """What a candidate computes in: as much as the live version has, and nothing of what that has."""
+        threads = Threads(self._thread_count)
+        weakref.finalize(beside, threads.close)
+        version = beside.version
+        batcher = Batcher(
+            self._computation(version),
+            threads=threads,
+            admission=Admission(self._admission.max_rows),
+            limits=dataclasses.replace(self._limits, inline=False),
+            metrics=self._metrics,
+            batch_rows=self._metrics.batch_rows.labels(version.model, version.number),
+        )
+        cache = self._cache
+        compute = batcher.submit if cache is None else self._cache_of(version, cache, batcher).predict
+        return share.Lane(live, functools.partial(self._compute, live), compute, threads)
+
+    def _cache_of(self, version: Version, cache: Cache, batcher: Batcher) -> VersionCache:
         outputs = ",".join(output.name for output in version.manifest.outputs)
         keys = Keys((version.model, version.digest, version.runtime.kind, outputs), version.schema.inputs)
-        return VersionCache(cache, keys, self._batcher(version), self._metrics.phases.labels("lookup").observe)
+        return VersionCache(cache, keys, batcher, self._metrics.phases.labels("lookup").observe)
+
+    def _computation(self, version: Version) -> Computation:
+        return Computation(version.runtime, version.schema, version.model, version.number)
 
     def _batcher(self, version: Version) -> Batcher:
         return Batcher(
-            Computation(version.runtime, version.schema, version.model, version.number),
+            self._computation(version),
             threads=self._threads,
             admission=self._admission,
             limits=self._limits,

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from modelroll_server.errors import PushFailed
+from modelroll_server.errors import KubectlFailed
 
 
 class Kubectl:
@@ -14,7 +14,9 @@ class Kubectl:
     def __init__(self, *, context: str | None = None, namespace: str | None = None) -> None:
         program = shutil.which("kubectl")
         if program is None:
-            raise PushFailed("there is no kubectl on PATH: https://kubernetes.io/docs/tasks/tools says how to get it")
+            raise KubectlFailed(
+                "there is no kubectl on PATH: https://kubernetes.io/docs/tasks/tools says how to get it"
+            )
         self._command = [program]
         self._command += [f"--context={context}"] if context else []
         self._command += [f"--namespace={namespace}"] if namespace else []
@@ -23,7 +25,7 @@ class Kubectl:
         """What the command prints.
 
         Raises:
-            PushFailed: It failed; the message is its own.
+            KubectlFailed: It failed; the message is its own.
         """
         # A session of its own: ctrl-C is for us, and the pod must be deleted after it.
         done = subprocess.run(  # noqa: S603 - arguments are passed as a list
@@ -35,14 +37,14 @@ class Kubectl:
             start_new_session=True,
         )
         if done.returncode:
-            raise PushFailed(f"kubectl {arguments[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
+            raise KubectlFailed(f"kubectl {arguments[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
         return done.stdout
 
     def get(self, *arguments: str) -> Any:
         """The object or list that `kubectl get` shows.
 
         Raises:
-            PushFailed: There is none, or it cannot be read.
+            KubectlFailed: There is none, or it cannot be read.
         """
         return json.loads(self.run("get", *arguments, "--output=json"))
 

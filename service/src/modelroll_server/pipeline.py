@@ -56,12 +56,15 @@ class Begun:
         if self.answers is None:
             return self.error
         try:
-            return self.answers.result()
+            answers = self.answers.result()
         except errors.RequestError as error:
             return error
         except Exception:  # noqa: BLE001 - logged; the caller gets a fixed text, and the other rows their answers
             _log.exception("a row failed")
             return None
+        if answers.by is not None:
+            self.version = answers.by
+        return answers
 
 
 class Pipeline(Generic[Item]):

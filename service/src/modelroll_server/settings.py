@@ -36,10 +36,14 @@ class Settings:
     """Directory of the files `target`, `settled` and `move`."""
     state_dir: Path | None = None
     """Writable directory for the load marker; outlives the container, not the pod."""
-    artifact_policy: Literal["digest", "any"] = "digest"
-    """Which artifacts may run code: `digest` wants pickles named by their digest."""
+    artifact_policy: Literal["digest", "signed", "any"] = "digest"
+    """Which artifacts may be loaded: `digest` wants pickles named by their digest, `signed` a signature on each."""
+    signing_public_key: str | None = dataclasses.field(default=None, repr=False)
+    """The PEM text of the keys whose signatures count under `signed`; given as that, or as the file that has it."""
     load: Literal["preload", "lazy"] = "preload"
     """When `model_path` is loaded: before the server is ready, or on the first request."""
+    keep_previous: bool = True
+    """Whether the version before the live one stays in memory, so that going back to it loads nothing."""
     extra_fields: Literal["refuse", "ignore"] = "refuse"
     """What happens to a field that the model has no input for."""
     max_batch_size: int = 32
@@ -97,6 +101,10 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
     given.setdefault("model_path", "")
     if given.get("workers", 1) != 1 and given.setdefault("grpc_port", None) is not None:
         raise SettingsError(f"GRPC_PORT is {given['grpc_port']}, and may be off where WORKERS is not 1")
+    if given.get("artifact_policy") == "signed" and "signing_public_key" not in given:
+        raise SettingsError("ARTIFACT_POLICY is signed, and SIGNING_PUBLIC_KEY does not say whose signatures count")
+    if given.get("artifact_policy") != "signed" and "signing_public_key" in given:
+        raise SettingsError("SIGNING_PUBLIC_KEY is set, and is looked at only where ARTIFACT_POLICY is signed")
     if given.get("workers", 1) != 1 and "repository_token" in given:
         raise SettingsError("REPOSITORY_TOKEN is set, and may be set only where WORKERS is 1")
     return Settings(**given)
@@ -114,6 +122,16 @@ def _text(_name: str, text: str) -> str:
 
 def _path(_name: str, text: str) -> Path:
     return Path(text).absolute()
+
+
+def _key(name: str, text: str) -> str:
+    if text.lstrip().startswith("-----BEGIN"):
+        return text
+    try:
+        return Path(text).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(f"{name} is {text!r}, and may be a PEM file, or what is in one: {why}") from error
 
 
 def _choice(*allowed: str) -> Callable[[str, str], str]:
@@ -240,8 +258,10 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "model_root": _path,
     "target_dir": _path,
     "state_dir": _path,
-    "artifact_policy": _choice("digest", "any"),
+    "artifact_policy": _choice("digest", "signed", "any"),
+    "signing_public_key": _key,
     "load": _choice("preload", "lazy"),
+    "keep_previous": _flag,
     "extra_fields": _choice("refuse", "ignore"),
     "max_batch_size": _rows,
     "max_batch_delay_ms": _milliseconds,

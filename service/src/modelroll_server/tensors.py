@@ -119,6 +119,14 @@ class Outputs:
         """How many rows were answered."""
         return len(self.prediction)
 
+    @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Of which rows every number predicted is finite, [rows]; labels are."""
+        found = self.prediction
+        if found.dtype.kind != "f":
+            return np.ones(len(found), np.bool_)
+        return np.asarray(np.isfinite(found).all(axis=tuple(range(1, found.ndim))))
+
     def slice(self, start: int, stop: int) -> "Outputs":
         """The answers to rows start to stop, without copying."""
         return self._map(lambda array: array[start:stop])
@@ -202,14 +210,16 @@ class Answers:
 
     Attributes:
         rows: How many.
+        by: Who answered, where it was not the one that was asked.
     """
 
-    __slots__ = ("_shared", "_start", "rows")
+    __slots__ = ("_shared", "_start", "by", "rows")
 
     def __init__(self, shared: Shared, start: int, stop: int) -> None:
         self._shared = shared
         self._start = start
         self.rows = stop - start
+        self.by: Any = None
 
     @staticmethod
     def of(outputs: Outputs) -> "Answers":

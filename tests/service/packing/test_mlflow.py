@@ -137,7 +137,8 @@ def test_a_function_written_by_value_is_packed_and_cloudpickle_required(tmp_path
 
 def test_where_cloudpickle_is_needed_and_not_there_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = by_value(tmp_path)
-    monkeypatch.setitem(sys.modules, "cloudpickle.cloudpickle", None)
+    for module in ("cloudpickle", "cloudpickle.cloudpickle"):
+        monkeypatch.setitem(sys.modules, module, None)
     result = pack(directory)
     assert result.exit_code == 1
     assert "the model needs cloudpickle, which is not installed" in result.output

@@ -28,7 +28,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelroll_server.artifact.manifest import SklearnRuntime
 from modelroll_server.errors import PackFailed
-from modelroll_server.packing import pack
+from modelroll_server.packing import footprint, pack
 from modelroll_server.packing.verify import verify
 from modelroll_server.tensors import Datatype
 
@@ -255,6 +255,22 @@ def test_the_same_model_packed_at_the_same_time_has_the_same_digest(frame: pd.Da
     )
     digests = {pack.pack(request, tmp_path / out).digest for out in ("one", "two")}
     assert len(digests) == 1
+
+
+def test_a_manifest_says_what_memory_a_load_takes(packer: Packer, frame: pd.DataFrame) -> None:
+    x = np.random.default_rng(0).normal(size=(3000, 8))
+    forest = RandomForestClassifier(300, n_jobs=1, random_state=0).fit(x, np.arange(3000) % 7)
+    large = packer(forest, pd.DataFrame(x, columns=[f"x{index}" for index in range(8)]))
+    size = large.manifest.files["model.joblib"].bytes
+    assert large.manifest.load_peak_bytes is not None
+    assert size * 1.5 < large.manifest.load_peak_bytes < size * 6, "the bytes, and what they become"
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, 16), (16, 16), (16.1, 24), (24, 24), (24.1, 32), (33, 48), (49, 64), (700, 768)]
+)
+def test_memory_is_said_in_steps(count: float, expected: int) -> None:
+    assert footprint.roughly(int(count * 2**20)) == expected * 2**20
 
 
 @pytest.mark.parametrize("written", [0, 1], ids=["the model", "the manifest"])

@@ -167,6 +167,7 @@ def test_an_empty_file_says_nothing(data: bytes) -> None:
         b'{"revision":9007199253692417,"path":"a"}',
         b'{"revision":1,"path":"a/../b"}',
         b"\xff",
+        b'{"revision":9,"path":"\xff"}',
         b"[" * 100_000,
     ],
 )

@@ -173,6 +173,24 @@ async def test_nobody_answers_by_a_version_that_a_slower_worker_still_loads(
         assert load.wrong == []
 
 
+def test_a_load_that_hangs_in_one_worker_is_given_up_when_another_thing_is_wanted(tmp_path: Path, mount: Path) -> None:
+    done = mount / "done"
+    waits = f"__import__('time').sleep(0.05) for _ in iter(__import__('pathlib').Path({str(done)!r}).exists, True)"
+    in_one_worker(mount, "2.0.1", f"[{waits}]")
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        wait_until(server, is_ready)
+        say(mount, "2.0.1", 1)
+        wait_until(server, lambda status: bool(status["state"] == "loading" and (mount / "2.0.1").exists()))
+        say(mount, "1.2.0", 2)
+        status = server.wait_for_live("1.2.0", 2)
+        assert (status["state"], status["failure"], status["ready"]) == ("serving", None, True)
+        done.touch()
+        say(mount, "2.0.0", 3)
+        status = server.wait_for_live("2.0.0", 3)
+        assert [(one["version"], one["revision"]) for one in status["workers"]] == [("2.0.0", 3)] * 2
+        assert server.end() == 0
+
+
 async def test_killed_workers_fail_nobody_but_their_own_callers_and_come_back_on_what_is_live(
     tmp_path: Path, mount: Path, row: Row, expected: Expected
 ) -> None:
@@ -220,17 +238,27 @@ def test_a_worker_that_hangs_is_started_anew_and_a_load_that_kills_is_not_tried_
         os.kill(hangs, signal.SIGSTOP)
         server.wait_for(lambda: None if is_running(hangs) else True, STARTING)
         assert is_running(works)
-        assert hangs not in pids(wait_until(server, is_ready))
+        wait_until(server, lambda status: is_ready(status) and hangs not in pids(status))
         assert total(server, "worker_restarts_total", reason="Silent") == silent + 1
         say(mount, "3.0.0", 9)
         status = wait_until(server, lambda status: status["failure"] is not None and status["ready"])
         assert (status["failure"]["revision"], status["failure"]["reason"]) == (9, "CrashedWhileLoading")
         assert (status["live"]["version"], status["state"]) == ("1.2.0", "failed")
-        assert json.loads((state / "loading.json").read_bytes()) == {"loading": None, "crashed": [9]}
+        marker = json.loads((state / "loading.json").read_bytes())
+        assert (marker["loading"], marker["crashed"]) == (None, [9])
         restarts = total(server, "worker_restarts_total")
         answer = httpx.post(f"{server.url}/predict", json=row, timeout=30).json()
         assert (answer["prediction"], answer["model_version"]) == (expected["1.2.0"][0], "1.2.0")
         assert total(server, "worker_restarts_total") == restarts
+
+
+def test_a_server_of_several_refuses_a_candidate_before_it_looks_at_it(tmp_path: Path, mount: Path) -> None:
+    candidate = {"path": "churn/none", "version": "9.9.9", "percent": 5}
+    move = {"path": "churn/1.2.0", "version": "1.2.0", "revision": 9, "trial": 60, "candidate": candidate}
+    (mount / "targets" / "move").write_text(json.dumps(move))
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        status = wait_until(server, lambda status: bool(status["failure"]))
+    assert (status["failure"]["revision"], status["failure"]["reason"]) == (9, "CandidateRefused")
 
 
 def test_no_worker_outlives_its_parent_and_none_that_lost_the_live_bytes_answers(

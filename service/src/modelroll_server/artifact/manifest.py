@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from modelroll_server.artifact import signature
 from modelroll_server.artifact import version as versions
 from modelroll_server.errors import ManifestInvalid
 from modelroll_server.schema import Input, Scalar
@@ -109,7 +110,11 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One version of one model, described. Of its runtimes the first that may be loaded serves."""
+    """One version of one model, described. Of its runtimes the first serves.
+
+    Attributes:
+        load_peak_bytes: By which a server grows at most while it loads and checks it, roughly; None: nobody measured.
+    """
 
     schema: Literal[1]
     model: str
@@ -125,6 +130,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     classes: list[Label | list[Label]] | None = None
     golden: Golden | None = None
     metrics: dict[str, float] = {}
+    load_peak_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
     @property
     def sklearn(self) -> SklearnRuntime | None:
@@ -184,7 +190,7 @@ def _wrong_names(manifest: Manifest) -> Iterator[str]:
 
 def _wrong_files(manifest: Manifest) -> Iterator[str]:
     for name in manifest.files:
-        if not is_file_name(name) or name == NAME:
+        if not is_file_name(name) or name in {NAME, signature.NAME}:
             yield f"files: {name!r} is not a plain file name"
     for runtime in manifest.runtimes:
         if runtime.file not in manifest.files:

@@ -1,10 +1,12 @@
 """Opening an artifact, or a bare file, without trusting it.
 
 Owns what must hold before a byte of a model is given to a runtime: the path stays under its root, files are regular and
-complete, bytes are the ones that the digest names. Knows nothing of estimators.
+complete, bytes are the ones that the digest names and, where the policy wants it, that a trusted key signed. Knows
+nothing of estimators.
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from typing import BinaryIO, Self
 from modelroll_server.artifact import digest as digests
 from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact import sealing
+from modelroll_server.artifact import signature as signatures
 from modelroll_server.artifact.policy import Policy, require_digest
 from modelroll_server.errors import (
     ArtifactIncomplete,
@@ -24,6 +27,10 @@ from modelroll_server.errors import (
     DigestMismatch,
     ManifestInvalid,
     PathRefused,
+    PolicyRefused,
+    SignatureInvalid,
+    SignatureMismatch,
+    SignatureMissing,
 )
 
 
@@ -35,6 +42,7 @@ class OpenArtifact:
         digest: Of its content: the manifest's bytes, or the bare file's.
         manifest: None for a bare file, of which the estimator has to tell.
         modified: When the manifest (or the bare file) was last written.
+        signed_by: Fingerprint of the key that signed it; None where the policy does not ask.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class OpenArtifact:
         self.path = path
         self.manifest = manifest
         self.digest = given or ""
+        self.signed_by: str | None = None
         self.modified = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
         self._descriptor = descriptor
         self._policy = policy
@@ -118,14 +127,16 @@ def open_artifact(
     root: str | os.PathLike[str] | None = None,
     policy: Policy = Policy.DIGEST,
     digest: str | None = None,
+    keys: signatures.PublicKeys | None = None,
 ) -> OpenArtifact:
     """Open what lies at a path; the caller closes it.
 
     Args:
         path: A directory with a manifest, or a bare model file; relative to `root` where there is one.
         root: The directory that the path may not leave, links resolved.
-        policy: Whether code may be loaded without a digest.
+        policy: Whether code may be loaded without a digest, or anything without a signature.
         digest: The digest that the content must have; not compared when None.
+        keys: Of which one must have signed it, under the policy `signed`.
 
     Raises:
         ArtifactMissing: Nothing is there.
@@ -134,10 +145,20 @@ def open_artifact(
         PathRefused: The path leaves its root, or leads over a link to what is not a regular file.
         DigestMismatch: The content is not the one named.
         ArtifactUnreadable: It cannot be read.
+        SignatureMissing, SignatureInvalid, SignatureMismatch: The policy is `signed`, and no trusted key signed this.
     """
     place = _resolve(path, root)
+    if policy is Policy.SIGNED and keys is None:
+        raise PolicyRefused("the artifact policy is signed, and no public key says whose signature counts")
+    trusted = keys if policy is Policy.SIGNED else None
     if place.is_dir():
-        return _open_directory(place, policy, digest)
+        return _open_directory(place, policy, digest, trusted)
+    if trusted is not None:
+        raise SignatureMissing(
+            f"{place.name} is a bare file, which has no signature: make an artifact of it with modelroll pack, and"
+            " sign that with modelroll sign",
+            expected=signatures.NAME,
+        )
     return _open_bare(place, policy, digest)
 
 
@@ -165,26 +186,37 @@ def _resolve(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) 
         place = wanted.resolve(strict=True)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtifactMissing(f"nothing is at {path}", expected=str(path)) from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise ArtifactUnreadable(f"{path} cannot be read: {error.strerror}") from error
+        raise PathRefused(f"{path} leads nowhere: {error}") from error
+    except (RuntimeError, ValueError) as error:
         raise PathRefused(f"{path} leads nowhere: {error}") from error
     if root is not None and not place.is_relative_to(Path(root).resolve()):
         raise PathRefused(f"{path} leaves {root}", found=str(place))
     return place
 
 
-def _open_directory(place: Path, policy: Policy, digest: str | None) -> OpenArtifact:
+def _open_directory(
+    place: Path, policy: Policy, digest: str | None, trusted: signatures.PublicKeys | None
+) -> OpenArtifact:
     directory = _directory(place)
     try:
         data = _manifest_bytes(directory)
         found = digests.of_bytes(data)
         _compare(digest, found, f"{place.name}/{manifests.NAME}")
+        signed = None if trusted is None else trusted.verify(_signature_bytes(directory))
+        _check_signed(signed, manifests.NAME, found)  # before a byte of the manifest is believed
         manifest = manifests.decode(data)
+        for name, entry in manifest.files.items():
+            _check_signed(signed, name, digests.from_hex(entry.sha256))
         _check_complete(manifest, directory)
         opened = OpenArtifact(place, directory, policy=policy, given=digest, manifest=manifest)
     except BaseException:
         os.close(directory)
         raise
     opened.digest = found
+    opened.signed_by = signed.key if signed else None
     return opened
 
 
@@ -213,11 +245,55 @@ def _manifest_bytes(directory: int) -> bytes:
         descriptor = sealing.open_regular(manifests.NAME, directory)
     except ArtifactIncomplete as error:
         raise ArtifactIncomplete(f"no {manifests.NAME} yet: it is written last", expected=manifests.NAME) from error
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(manifests.MAX_BYTES + 1)
+    data = _read(descriptor, manifests.NAME, manifests.MAX_BYTES)
     if len(data) > manifests.MAX_BYTES:
         raise ManifestInvalid(f"{manifests.NAME} has more than {manifests.MAX_BYTES // 2**20} MiB")
     return data
+
+
+def _signature_bytes(directory: int) -> bytes:
+    try:
+        descriptor = sealing.open_regular(signatures.NAME, directory)
+    except ArtifactIncomplete as error:
+        raise SignatureMissing(
+            f"no {signatures.NAME} lies beside {manifests.NAME}, and the artifact policy is signed: sign the artifact"
+            " with modelroll sign, and push it again",
+            expected=signatures.NAME,
+        ) from error
+    data = _read(descriptor, signatures.NAME, signatures.MAX_BYTES)
+    if len(data) > signatures.MAX_BYTES:
+        raise SignatureInvalid(f"{signatures.NAME} has more than {signatures.MAX_BYTES // 2**20} MiB")
+    return data
+
+
+def _read(descriptor: int, name: str, most: int) -> bytes:
+    """A small file, and a byte more than it may have if it has; closes the descriptor."""
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise ArtifactUnreadable(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _check_signed(signed: signatures.Signed | None, name: str, found: str) -> None:
+    """Compare what was read with what was signed, where a signature is wanted."""
+    if signed is None:
+        return
+    sha256 = signed.contents.get(name)
+    if sha256 is None:
+        raise SignatureMismatch(
+            f"{signatures.NAME} does not cover {name} by its sha256: what is signed is an artifact's own directory,"
+            " file by file, as modelroll sign does and model_signing by its defaults",
+            expected=name,
+            found=sorted(signed.contents)[:10],
+        )
+    if digests.from_hex(sha256) != found:
+        raise SignatureMismatch(
+            f"{name} is not what was signed: {signatures.NAME} is of another artifact, or {name} was changed after"
+            " signing; sign what is to be served with modelroll sign, and push it again",
+            expected=digests.from_hex(sha256),
+            found=found,
+        )
 
 
 def _compare(expected: str | None, found: str, name: str) -> None:
@@ -229,8 +305,10 @@ def _check_complete(manifest: manifests.Manifest, directory: int) -> None:
     for name, entry in manifest.files.items():
         try:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except OSError as error:
+        except FileNotFoundError as error:
             raise ArtifactIncomplete(f"{name} is not there", expected=name) from error
+        except OSError as error:
+            raise ArtifactUnreadable(f"{name} cannot be read: {error.strerror}") from error
         if not stat.S_ISREG(found.st_mode):
             raise PathRefused(f"{name} is not a regular file", found=name)
         if found.st_size != entry.bytes:

@@ -1,4 +1,4 @@
-"""Which files may be loaded: a pickle runs code, so somebody must have said which one.
+"""Which artifacts may be loaded: a pickle runs code, so somebody must have said which one.
 
 Owns the policies and the sentence that a refusal prints. Knows nothing of how files are read.
 """
@@ -13,10 +13,12 @@ class Policy(StrEnum):
 
     Attributes:
         DIGEST: Pickles (joblib files are pickles) and skops files need a digest that was given with them.
+        SIGNED: Every artifact, compiled or not, needs a signature by a trusted key (`signature`).
         ANY: Whatever lies at the path is loaded.
     """
 
     DIGEST = "digest"
+    SIGNED = "signed"
     ANY = "any"
 
 
@@ -32,7 +34,7 @@ def require_digest(policy: Policy, *, file_format: str, given: str | None, found
     Raises:
         PolicyRefused: The policy wants a digest and none was given.
     """
-    if policy is Policy.ANY or given is not None:
+    if policy is not Policy.DIGEST or given is not None:
         return
     raise PolicyRefused(
         f"a {file_format} file may run code when it is loaded, and no digest was given for it. If you trust what lies"

@@ -71,7 +71,7 @@ def seal(descriptor: int, name: str) -> Sealed:
     """
     hashing = hashlib.sha256()
     size = 0
-    file = _anonymous(name)
+    file = anonymous(name)
     try:
         while chunk := os.read(descriptor, _CHUNK):
             hashing.update(chunk)
@@ -103,7 +103,8 @@ def checksum(descriptor: int, name: str) -> tuple[str, int]:
     return hashing.hexdigest(), size
 
 
-def _anonymous(name: str) -> BinaryIO:
+def anonymous(name: str) -> BinaryIO:
+    """An empty file that has no name and no place on a disk, open for both; the caller closes it."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         return os.fdopen(descriptor, "w+b")

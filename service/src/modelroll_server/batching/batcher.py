@@ -42,10 +42,12 @@ class Limits:
     Attributes:
         rows: Of a batch, to begin with: a model that answers more of them in little time is given more.
         delay: Seconds that the first row of a batch may wait for more.
+        inline: Whether cheap batches may be computed on the event loop; not by what may hang.
     """
 
     rows: int = 32
     delay: float = 0.0
+    inline: bool = True
 
 
 class Batcher:
@@ -131,7 +133,8 @@ class Batcher:
     def _flush(self) -> None:
         self._flush_at = None
         while self._queue:
-            inline = self._cost.predict(min(self._rows, self._size)) <= INLINE_SECONDS
+            is_cheap = self._cost.predict(min(self._rows, self._size)) <= INLINE_SECONDS
+            inline = is_cheap and self._limits.inline
             if not inline and not self._threads.has_free(self):
                 return
             parts = self._take(time.monotonic())

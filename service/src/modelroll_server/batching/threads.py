@@ -24,6 +24,11 @@ class Threads:
         self._free = count
         self._waiting: collections.deque[Waits] = collections.deque()
 
+    @property
+    def free(self) -> int:
+        """How many of them compute nothing."""
+        return self._free
+
     def has_free(self, who: Waits) -> bool:
         """Whether `submit` may be called now; if not, `who` is told once when it may."""
         if self._free > 0:

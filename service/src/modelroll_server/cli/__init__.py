@@ -9,8 +9,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("modelroll_server.cli.serve", "Serve an artifact, a model file, or a model's directory."),
     "predict": ("modelroll_server.cli.predict", "Ask a running server, and show its answers as a table."),
     "pack": ("modelroll_server.cli.pack", "Make an artifact of a trained model."),
-    "verify": ("modelroll_server.cli.verify", "Check an artifact: every hash, and its golden rows."),
+    "sign": ("modelroll_server.cli.sign", "Sign an artifact with a private key."),
+    "verify": ("modelroll_server.cli.verify", "Check an artifact: every hash, its signature, and its golden rows."),
     "push": ("modelroll_server.cli.push", "Copy artifacts onto a PersistentVolumeClaim."),
+    "rollout": ("modelroll_server.cli.rollout", "See and steer the rollouts of ModelVersions."),
     "receive": ("modelroll_server.cli.receive", "The other end of push, inside the cluster."),
 }
 

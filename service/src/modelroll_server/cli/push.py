@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from modelroll_server.errors import PushFailed
+from modelroll_server.errors import KubectlFailed, PushFailed
 from modelroll_server.kubectl import Kubectl
 from modelroll_server.packing import advice
 from modelroll_server.pushing import archive
@@ -47,7 +47,7 @@ def push(
                 report=lambda count: progress.advance(task, count),
                 say=lambda line: click.echo(line, err=True),
             )
-    except PushFailed as error:
+    except (KubectlFailed, PushFailed) as error:
         raise click.ClickException(error.message) from error
     outcomes = {one.version: one for one in received}
     for entry in entries:

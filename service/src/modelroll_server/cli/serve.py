@@ -20,7 +20,10 @@ from modelroll_server.telemetry import cpu, logs
 @click.option("--root", "model_root", metavar="DIR", help="The mount that targets are relative to.")
 @click.option("--target-dir", metavar="DIR", help="Directory of the files target, settled and move.")
 @click.option("--state-dir", metavar="DIR", help="Writable directory for the load marker.")
-@click.option("--artifact-policy", metavar="digest|any", help="Whether a pickle needs a digest.")
+@click.option(
+    "--artifact-policy", metavar="digest|signed|any", help="Whether a pickle needs a digest, or all a signature."
+)
+@click.option("--signing-public-key", metavar="FILE", help="PEM file of the keys whose signatures count (signed).")
 @click.option("--load", metavar="preload|lazy", help="Load before being ready, or on the first request.")
 @click.option("--extra-fields", metavar="refuse|ignore", help="What happens to fields that the model does not know.")
 @click.option("--max-batch-size", metavar="ROWS", help="Rows computed together, to begin with (32).")

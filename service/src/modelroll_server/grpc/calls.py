@@ -24,6 +24,7 @@ from modelroll_server.registry.version import Version
 from modelroll_server.schema import Schema
 from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.tensors import Answers
 
 LARGE_MESSAGE = 256 * 1024  # bytes; larger ones are read in a thread
 _FEW = 2**16  # fields that a message may have whatever the schema
@@ -71,6 +72,12 @@ class Call:
     async def read(self, function: Callable[..., Read], *arguments: Any) -> Read:
         """What a function reads; in a thread if the message is large."""
         return await asyncio.to_thread(function, *arguments) if self.is_large else function(*arguments)
+
+    def answered(self, answers: Answers, version: Version) -> Version:
+        """Who answered: the version that was asked, or a candidate beside it."""
+        found: Version = version if answers.by is None else answers.by
+        self.version = found
+        return found
 
     def trailer(self, error: errors.RequestError | None = None) -> Metadata:
         """What every answer carries after it."""

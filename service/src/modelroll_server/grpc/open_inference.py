@@ -83,7 +83,7 @@ class OpenInferenceService:
         decoder = requests.decoder(version)
         rows = await call.read(lambda: decoder.rows(_tensors(request, version.schema.most_values())))
         answers = await self._calls.inference.predict(version, rows, call.deadline)
-        return _answer(request, answers, version)
+        return _answer(request, answers, call.answered(answers, version))
 
 
 def _described(found: Sequence[metadata.Described]) -> list[pb.ModelMetadataResponse.TensorMetadata]:

@@ -45,7 +45,7 @@ class PredictionService:
         version = self._calls.registry.live or await self._calls.pin(call)
         call.version = version
         answers = await self._calls.inference.predict(version, [_row(request, version)], call.deadline)
-        return _first(answers, version)
+        return _first(answers, call.answered(answers, version))
 
     async def _batch_predict(self, request: pb.BatchPredictRequest, call: Call) -> pb.BatchPredictResponse:
         version = await self._calls.pin(call)
@@ -55,6 +55,7 @@ class PredictionService:
             lambda: [_row(one, version, f"requests[{index}]") for index, one in enumerate(request.requests)]
         )
         answers = await self._calls.inference.predict(version, rows, call.deadline)
+        version = call.answered(answers, version)
         return pb.BatchPredictResponse(responses=_responses(answers, version) if rows else [])
 
     async def _health_check(self, _: pb.HealthCheckRequest, call: Call) -> pb.HealthCheckResponse:
@@ -79,8 +80,9 @@ class PredictionService:
             leaving.add_done_callback(lambda _: pipeline.stop())
             try:
                 while (begun := await pipeline.next()) is not None:
+                    message = _answered(begun, pipeline).SerializeToString()
                     call.version = begun.version
-                    await context.write(_answered(begun, pipeline).SerializeToString())
+                    await context.write(message)
             finally:
                 leaving.cancel()
         if self._leaving.is_set():
@@ -93,7 +95,7 @@ def _decoded(version: Version, data: bytes) -> Row:
 
 
 def _answered(begun: Begun, pipeline: Pipeline[bytes]) -> pb.PredictResponse:
-    version, found = begun.version, begun.result()
+    found, version = begun.result(), begun.version
     if version is not None and isinstance(found, Answers):
         pipeline.count(begun, 200)
         return _first(found, version)

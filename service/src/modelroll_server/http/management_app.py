@@ -77,8 +77,6 @@ class ManagementApp:
             "pod": {"name": name, "uid": uid},
             **document,
             "counters": {"requests": self._lifecycle.requests, "reloads": reloads},
-            "drift": None,
-            "candidate": None,
             "workers": self._workers(),
         }
         return Response(200, msgspec.json.encode(document), [JSON])

@@ -114,7 +114,7 @@ class LineStream:
             leaving.cancel()
 
     def _answered(self, begun: Begun, number: int, pipeline: "Pipeline[bytes | None]") -> bytes:
-        version, found = begun.version, begun.result()
+        found, version = begun.result(), begun.version
         if version is not None and isinstance(found, Answers):
             if lost := found.lost():
                 self._metrics.non_finite.labels(version.model, version.number).inc(lost)

@@ -94,6 +94,8 @@ class OpenInference:
             self._metrics.in_flight -= 1
             self._memory.bytes -= size
         began = time.monotonic()
+        if answers.by is not None:
+            version = exchange.version = answers.by
         response = request.response(answers, version)
         if is_timed:
             self._encode_seconds.observe(time.monotonic() - began)

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from modelroll_server.artifact import digest as digests
 from modelroll_server.artifact import manifest as manifests
 from modelroll_server.artifact.version import is_version
 from modelroll_server.errors import LoadError, PackFailed
-from modelroll_server.packing import golden, inputs, modules, proving, refusals, samples, writing
+from modelroll_server.packing import footprint, golden, inputs, modules, proving, refusals, samples, writing
 from modelroll_server.packing.proving import Compiled, NotCompiled
 from modelroll_server.runtimes import estimators, files, gates, requirements, scikit
 from modelroll_server.schema import Input, Schema
@@ -113,6 +114,7 @@ def pack(request: Request, out: Path, *, replace: bool = False) -> Packed:
     if isinstance(compiled, Compiled):
         manifest = proving.added(manifest, _file(compiled.data), compiled)
         files = {proving.FILE: compiled.data, **files}
+    manifest = msgspec.structs.replace(manifest, load_peak_bytes=footprint.load_peak(manifest, files))
     place = writing.write(out, manifest, files, replace=replace)
     return Packed(place, digests.of_bytes(manifests.encode(manifest)), manifest, compiled)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelroll_server.artifact.opening import OpenArtifact, open_artifact
 from modelroll_server.artifact.policy import Policy
+from modelroll_server.artifact.signature import PublicKeys
 from modelroll_server.errors import LoadError
 from modelroll_server.packing import equality, proving
 from modelroll_server.runtimes import gates, loading
@@ -31,13 +32,16 @@ class Check:
     detail: str
 
 
-def verify(path: Path, digest: str | None = None, *, check_seconds: float = 120.0) -> list[Check]:
+def verify(
+    path: Path, digest: str | None = None, *, keys: PublicKeys | None = None, check_seconds: float = 120.0
+) -> list[Check]:
     """Hash every file, load the model, repeat the golden rows and a compiled model's comparison with scikit-learn.
 
-    The first that fails is the last returned. This runs the code in the artifact's pickle.
+    Where there are keys, one of them must have signed it, which is looked at before anything else. The first that fails
+    is the last returned. This runs the code in the artifact's pickle.
     """
     checks: list[Check] = []
-    steps = _steps(path, digest, check_seconds)
+    steps = _steps(path, digest, keys, check_seconds)
     while True:
         try:
             checks.append(next(steps))
@@ -51,9 +55,12 @@ def verify(path: Path, digest: str | None = None, *, check_seconds: float = 120.
             return checks
 
 
-def _steps(path: Path, digest: str | None, check_seconds: float) -> Iterator[Check]:
-    with open_artifact(path, policy=Policy.ANY, digest=digest) as opened:
+def _steps(path: Path, digest: str | None, keys: PublicKeys | None, check_seconds: float) -> Iterator[Check]:
+    policy = Policy.ANY if keys is None else Policy.SIGNED
+    with open_artifact(path, policy=policy, digest=digest, keys=keys) as opened:
         yield Check("digest", None, opened.digest)
+        if opened.signed_by is not None:
+            yield Check("signature", None, f"by the key {opened.signed_by}")
         yield from _files(opened)
         loaded = loading.load(opened)
         entry = loaded.manifest.sklearn

@@ -1,10 +1,11 @@
-"""Complete artifacts as the tar stream that `receive` takes: <version>/<file>, the manifest last."""
+"""Complete artifacts as the tar stream that `receive` takes: <version>/<file>, the signature if any, the manifest."""
 
 import tarfile
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from modelroll_server.artifact import manifest as manifests
+from modelroll_server.artifact import signature as signatures
 from modelroll_server.artifact.catalog import Entry
 
 
@@ -22,7 +23,7 @@ class _Counting:
 
 
 def size(entries: Sequence[Entry]) -> int:
-    """The bytes of all files of these versions, manifests aside: what a progress bar counts to."""
+    """The bytes of all files of these versions, manifests and signatures aside: what a progress bar counts to."""
     return sum(file.bytes for entry in entries for file in entry.manifest.files.values())
 
 
@@ -30,7 +31,8 @@ def write(entries: Sequence[Entry], stream: BinaryIO, report: Callable[[int], No
     """Write the tar; `report` is called with the number of bytes of each chunk written."""
     with tarfile.open(fileobj=_Counting(stream, report), mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
         for entry in entries:
-            for name in (*entry.manifest.files, manifests.NAME):
+            signed = [signatures.NAME] if (entry.path / signatures.NAME).is_file() else []
+            for name in (*entry.manifest.files, *signed, manifests.NAME):
                 path = entry.path / name
                 member = tarfile.TarInfo(f"{entry.version}/{name}")
                 member.size = path.stat().st_size

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from modelroll_server.artifact import catalog
-from modelroll_server.errors import LoadError, PushFailed
+from modelroll_server.errors import KubectlFailed, LoadError, PushFailed
 from modelroll_server.kubectl import Kubectl
 from modelroll_server.pushing import archive, pod
 from modelroll_server.pushing.receive import READY, Received
@@ -73,7 +73,8 @@ def push(
         say: Called with what a person wants to read while the pod does not start.
 
     Raises:
-        PushFailed: The cluster or the receiving end refused; the pod is deleted all the same.
+        KubectlFailed: The cluster refused; the pod is deleted all the same.
+        PushFailed: The receiving end refused.
     """
     _check_claim(kubectl, destination.claim)
     with _running_pod(kubectl, destination, say) as name:
@@ -127,7 +128,7 @@ def _wait(kubectl: Kubectl, name: str, destination: Destination, say: Callable[[
 
 def _events(kubectl: Kubectl, name: str) -> list[str]:
     """What the cluster says about the pod, a line an Event."""
-    with contextlib.suppress(PushFailed):
+    with contextlib.suppress(KubectlFailed):
         found = kubectl.get("events", f"--field-selector=involvedObject.name={name}")
         return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in found["items"]))
     return []

@@ -1,11 +1,14 @@
 """`modelroll receive`: the end of a push that runs in a pod, with the volume mounted.
 
 Owns what is believed of a stream: nothing. A tar of <version>/<file> is unpacked under a temporary name, each version
-held against its manifest, made durable, and renamed into place. Versions are immutable.
+held against its manifest, made durable, and renamed into place. Versions are immutable, but for who vouches for them: a
+signature may come later, or take the place of another. It is carried, and not checked: who trusts whom is known where a
+model is served.
 """
 
 import contextlib
 import errno
+import filecmp
 import os
 import shutil
 import tarfile
@@ -17,6 +20,7 @@ from typing import BinaryIO
 
 from modelroll_server.artifact import catalog
 from modelroll_server.artifact import manifest as manifests
+from modelroll_server.artifact import signature as signatures
 from modelroll_server.artifact.opening import open_artifact
 from modelroll_server.artifact.policy import Policy
 from modelroll_server.artifact.version import is_version
@@ -36,7 +40,7 @@ class Received:
         model: Its model.
         version: Which.
         digest: Of its manifest as stored.
-        outcome: `written`, or `present` when the same was there before.
+        outcome: `written`; `present` when the same was there before; `signed` when it was, without this signature.
     """
 
     model: str
@@ -129,7 +133,7 @@ def _verified(directory: Path) -> catalog.Entry:
         raise ReceiveFailed(f"{directory.name}: {error.message}") from error
     if entry.version.text != directory.name:
         raise ReceiveFailed(f"{directory.name} holds version {entry.version}")
-    unlisted = {file.name for file in directory.iterdir()} - {manifests.NAME, *entry.manifest.files}
+    unlisted = {file.name for file in directory.iterdir()} - {manifests.NAME, signatures.NAME, *entry.manifest.files}
     if unlisted:
         raise ReceiveFailed(f"{directory.name}: the manifest does not list {', '.join(sorted(unlisted))}")
     return entry
@@ -167,7 +171,18 @@ def _present(place: Path, entry: catalog.Entry) -> Received | None:
             f"{entry.manifest.model} {entry.version} is on the volume with other content ({found}; pushed:"
             f" {entry.digest}): a version never changes, give the new one another number"
         )
-    return Received(entry.manifest.model, entry.version.text, entry.digest, "present")
+    outcome = "signed" if _take_signature(entry.path, place) else "present"
+    return Received(entry.manifest.model, entry.version.text, entry.digest, outcome)
+
+
+def _take_signature(arrived: Path, place: Path) -> bool:
+    """Move the signature that came with a version to the same version on the volume, unless it lies there already."""
+    new, old = arrived / signatures.NAME, place / signatures.NAME
+    if not new.exists() or (old.is_file() and filecmp.cmp(new, old, shallow=False)):
+        return False
+    new.replace(old)
+    _sync(place)
+    return True
 
 
 def _sync(directory: Path) -> None:

@@ -3,55 +3,41 @@
 Runs in a thread of its own. Knows neither revisions nor what is live.
 """
 
-import contextlib
-import ctypes
-import datetime as dt
 import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
 from modelroll_server import errors
 from modelroll_server.artifact import opening
 from modelroll_server.artifact.manifest import Manifest
-from modelroll_server.artifact.policy import Policy
 from modelroll_server.registry import compatibility
 from modelroll_server.registry.target import Content
+from modelroll_server.registry.terms import Terms
 from modelroll_server.registry.version import Version
 from modelroll_server.runtimes import gates, loading
 from modelroll_server.runtimes.base import Loaded
 from modelroll_server.schema import Schema
 from modelroll_server.schema.json import JsonDecoder
+from modelroll_server.telemetry import memory
 
 _log = structlog.get_logger(__name__)
 
 
 class Loader:
-    """Loads versions under one mount, by one policy."""
+    """Loads versions on the same terms."""
 
-    def __init__(
-        self,
-        root: Path,
-        policy: Policy,
-        *,
-        model: Callable[[], str | None] = lambda: None,
-        extra_fields: Literal["refuse", "ignore"],
-    ) -> None:
+    def __init__(self, terms: Terms, *, model: Callable[[], str | None] = lambda: None) -> None:
         """A loader.
 
         Args:
-            root: What paths are relative to, and do not leave.
-            policy: Which files may be loaded.
+            terms: Which versions, and from where.
             model: The model that is served, of which all versions are to be; a bare file has its name. None: any.
-            extra_fields: What becomes of fields that are no inputs.
         """
-        self._root = root
-        self._policy = policy
+        self._terms = terms
         self._model = model
-        self._extra_fields = extra_fields
 
     def load(self, content: Content, baseline: Content | None = None) -> Version:
         """Load and check; blocks.
@@ -66,31 +52,35 @@ class Loader:
         began = time.monotonic()
         try:
             loaded = self._open(content, baseline)
-            decoder = JsonDecoder(Schema(loaded.manifest.inputs, extra_fields=self._extra_fields))
+            decoder = JsonDecoder(Schema(loaded.manifest.inputs, extra_fields=self._terms.extra_fields))
             gates.warm_up(loaded.manifest, decoder, loaded.runtime)
             gates.check_golden(loaded.manifest, decoder, loaded.runtime)
         except errors.LoadError:
             raise
-        except (Exception, SystemExit) as error:  # unpickling runs foreign code: whatever it raises is its failure
+        except MemoryError as error:
+            raise errors.NotEnoughMemory("loading it takes more memory than there is") from error
+        except BaseException as error:  # unpickling runs foreign code: whatever it raises is its failure
             raise errors.LoadFailed(f"{type(error).__name__}: {error}") from error
         found = Content(loaded.manifest.version, content.path, loaded.digest, content.env)
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         seconds = time.monotonic() - began
-        return Version(found, loaded.manifest, decoder, loaded.runtime, loaded.digest, now, seconds)
+        return Version(found, loaded.manifest, decoder, loaded.runtime, loaded.digest, seconds)
 
     def _open(self, content: Content, baseline: Content | None) -> Loaded:
         with self._opened(content, content.digest) as opened:
             if opened.manifest is not None:
                 self._check_names(opened.manifest, content)
-                if baseline is not None:
-                    self._check_baseline(opened.manifest, baseline)
-            return loading.load(opened, model=self._model(), version=content.version)
+                self.check_baseline(opened.manifest, baseline)
+                _require_memory(opened.manifest)
+            loaded = loading.load(opened, model=self._model(), version=content.version)
+            if opened.manifest is None:  # a bare file tells what it takes once it is loaded
+                self.check_baseline(loaded.manifest, baseline)
+            return loaded
 
     def _opened(self, content: Content, digest: str | None) -> opening.OpenArtifact:
         if content.path is None:
             raise errors.ArtifactMissing("MODEL_PATH is not set, and the target says to serve it")
-        root = self._root_of(content.path)
-        return opening.open_artifact(content.path, root=root, policy=self._policy, digest=digest)
+        root, terms = self._root_of(content.path), self._terms
+        return opening.open_artifact(content.path, root=root, policy=terms.policy, digest=digest, keys=terms.keys)
 
     def _check_names(self, manifest: Manifest, content: Content) -> None:
         model = self._model()
@@ -101,8 +91,13 @@ class Loader:
             sentence = f"the manifest is of version {manifest.version}, wanted is {content.version}"
             raise errors.VersionMismatch(sentence, expected=content.version, found=manifest.version)
 
-    def _check_baseline(self, manifest: Manifest, baseline: Content) -> None:
-        if baseline.path is None:
+    def check_baseline(self, manifest: Manifest, baseline: Content | None) -> None:
+        """Compare a manifest with the one of the content whose callers it is to serve; blocks.
+
+        Raises:
+            errors.SchemaChanged: they could not go on calling.
+        """
+        if baseline is None or baseline.path is None:
             return
         try:
             before = opening.read_manifest(baseline.path, root=self._root_of(baseline.path))
@@ -114,13 +109,16 @@ class Loader:
             compatibility.check(manifest, before)
 
     def _root_of(self, path: str) -> Path | None:
-        return None if Path(path).is_absolute() else self._root
+        return None if Path(path).is_absolute() else self._terms.root
 
 
-def return_memory() -> None:
-    """Give freed pages back to the system: the C library keeps them otherwise, and reloads would look like a leak."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+def _require_memory(manifest: Manifest) -> None:
+    room = memory.left()
+    if room is None or manifest.load_peak_bytes is None or manifest.load_peak_bytes + memory.MARGIN <= room:
+        return
+    needs, there = (f"{count / 2**20:,.0f} MiB" for count in (manifest.load_peak_bytes + memory.MARGIN, room))
+    sentence = f"loading it takes up to {needs}, and the container has {there} left: raise its limit of memory"
+    raise errors.NotEnoughMemory(sentence, expected=manifest.load_peak_bytes + memory.MARGIN, found=room)
 
 
 def exempt_from_collection() -> None:

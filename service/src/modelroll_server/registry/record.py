@@ -28,7 +28,6 @@ class Served:
         model: The model's name.
         number: The version, such as `2.0.0`.
         runtime: What computes.
-        loaded: When it passed its gates, RFC 3339 UTC.
         seconds: How long loading and checking took.
     """
 
@@ -37,7 +36,6 @@ class Served:
     number: str
     digest: str
     runtime: str
-    loaded: str
     seconds: float
 
 
@@ -60,6 +58,7 @@ class Record:
         self._metrics = metrics
         self._lazy = lazy
         self._served: Served | None = None
+        self._since = ""
         self._content = Content()
         self._revision = -1
         self._snapshot = Snapshot()
@@ -93,6 +92,11 @@ class Record:
         """What is live in the words of a target, at the highest revision that says so."""
         return Live(self._content, self._revision) if self.is_live else None
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether nothing was live yet, and nothing speaks against it."""
+        return self._served is None and self._failure is None and not self._snapshot.invalid
+
     def why_not_ready(self) -> str:
         """What `/readyz` says when it is not."""
         failure = self._failure or self._invalid()
@@ -116,9 +120,19 @@ class Record:
         self._loading = None
         self._outcome.set()
 
+    def accompany(self, want: Target) -> None:
+        """Take note that the candidate that is wanted is beside the live version."""
+        self._loading = None
+        if self._failure is not None and self._failure["revision"] <= want.revision:
+            self._failure = None
+        assert want.candidate is not None
+        asked = want.candidate
+        _log.info("beside", percent=asked.percent, shadow=asked.shadow, **_content_document(asked.content))
+
     def serve(self, served: Served, want: Target) -> None:
         """Take note that a version is live."""
         self._served = served
+        self._since = _now()
         self._content = served.content
         self._loading = None
         self._reloads["succeeded"] += 1
@@ -171,6 +185,7 @@ class Record:
             "settled_revision": None if settled is None else settled.revision,
             "failure": self._failure or self._invalid(),
             "reloads": dict(self._reloads),
+            "candidate": self._candidate_document(),
         }
 
     def _state(self) -> str:
@@ -182,6 +197,10 @@ class Record:
             return "waiting"
         return "serving" if self._failure is None else "failed"
 
+    def _candidate_document(self) -> dict[str, Any] | None:
+        """What is beside the live version, for one process."""
+        return None
+
     def _live_document(self) -> dict[str, Any] | None:
         if self._served is None or not self.is_live:
             return None
@@ -189,7 +208,7 @@ class Record:
             **_content_document(self._content),
             "revision": self._revision,
             "runtime": self._served.runtime,
-            "loaded": self._served.loaded,
+            "since": self._since,
         }
 
     def _invalid(self) -> dict[str, Any] | None:
@@ -201,7 +220,9 @@ class Record:
         self._revision = want.revision
         found = self._content
         self._content = Content(found.version, want.content.path or found.path, found.digest, want.content.env)
-        if self._failure is not None and self._failure["revision"] <= want.revision:
+        # What a move says to serve may be there, and its candidate have failed: that stands.
+        settles = want.revision if want.candidate is None else want.revision - 1
+        if self._failure is not None and self._failure["revision"] <= settles:
             self._failure = None
         self._metrics.live(
             {
@@ -221,8 +242,13 @@ def _failure(revision: int, error: errors.LoadError) -> dict[str, Any]:
         "message": error.message,
         "expected": error.expected,
         "found": error.found,
-        "since": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "since": _now(),
     }
+
+
+def _now() -> str:
+    """RFC 3339, UTC, with milliseconds."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _content_document(content: Content) -> dict[str, Any]:

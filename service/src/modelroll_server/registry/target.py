@@ -5,7 +5,7 @@ no clock and no model.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -34,14 +34,37 @@ class Content:
 
 
 @dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What is to be loaded beside the live version, and what it is to do there.
+
+    Attributes:
+        content: What it is.
+        percent: Of the requests that it answers, 0 to 100.
+        shadow: Whether the live version's requests are computed by it, too, and compared.
+    """
+
+    content: Content
+    percent: float = 0.0
+    shadow: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Target:
-    """Content at a revision, and the file that said so."""
+    """Content at a revision, and the file that said so.
+
+    Attributes:
+        trial: Seconds that it gets to be loaded in a process of its own first; None: it need not be. Where there is a
+            candidate, that one.
+        candidate: What is to be beside it.
+    """
 
     source: Source
     revision: int
     content: Content
     baseline: Content | None = None
     attempt: str | None = None
+    trial: float | None = None
+    candidate: Candidate | None = None
 
     def asks_the_same(self, other: "Target | None") -> bool:
         """Whether another asks for this content at this revision, whichever file said so."""
@@ -111,10 +134,17 @@ class _ContentDocument(msgspec.Struct):
     env: bool = False
 
 
+class _CandidateDocument(_ContentDocument):
+    percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    shadow: bool = False
+
+
 class _TargetDocument(_ContentDocument):
     revision: int = -1
     baseline: _ContentDocument | None = None
     attempt: str | None = None
+    trial: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    candidate: _CandidateDocument | None = None
 
 
 _DECODER = msgspec.json.Decoder(_TargetDocument)
@@ -130,13 +160,22 @@ def parse(source: Source, data: bytes) -> Target | None:
         return None
     try:
         document = _DECODER.decode(data)
-    except (msgspec.DecodeError, RecursionError) as exception:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exception:
         raise errors.TargetInvalid(f"{source}: {exception}") from exception
     highest = HIGHEST_REVISION if source == "settled" else HIGHEST_FOREIGN
     if not 0 <= document.revision <= highest:
         raise errors.TargetInvalid(f"{source}: no revision from 0 to {highest}")
     baseline = None if document.baseline is None else _content(source, document.baseline)
-    return Target(source, document.revision, _content(source, document), baseline, document.attempt)
+    asked = document.candidate
+    return Target(
+        source,
+        document.revision,
+        _content(source, document),
+        baseline,
+        document.attempt,
+        document.trial,
+        None if asked is None else Candidate(_content(source, asked), asked.percent, asked.shadow),
+    )
 
 
 def _content(source: str, document: _ContentDocument) -> Content:
@@ -204,6 +243,18 @@ def decide(snapshot: Snapshot, live: Live, refused: frozenset[int], crashed: fro
     if want.revision in refused or (want.source == "move" and want.revision in crashed):
         return Keep()
     return Load(want)
+
+
+def beside(snapshot: Snapshot, live: Live, refused: frozenset[int], crashed: frozenset[int]) -> Target | None:
+    """The move that wants a candidate beside the live version; None: nothing is to be there.
+
+    Only a pod that serves what the move says takes its candidate, and none that failed here before. Arguments as for
+    `decide`.
+    """
+    want = wanted(snapshot)
+    if want is None or want.source != "move" or want.candidate is None or want.revision in refused | crashed:
+        return None
+    return want if live.content.agrees(want.content) else None
 
 
 def gated_by_baseline(snapshot: Snapshot, want: Target) -> Content | None:

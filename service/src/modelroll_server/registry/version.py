@@ -21,7 +21,6 @@ class Version:
         manifest: Its own.
         json: Reads JSON rows of its inputs.
         runtime: What answers.
-        loaded: When it passed its gates, RFC 3339 UTC.
         seconds: How long loading and checking took.
         schema: Its inputs, compiled.
         arrays: Reads values of its inputs that come as arrays, or typed.
@@ -34,7 +33,6 @@ class Version:
     json: JsonDecoder
     runtime: Runtime
     digest: str
-    loaded: str
     seconds: float
     schema: Schema = dataclasses.field(init=False)
     arrays: ArrayDecoder = dataclasses.field(init=False)
@@ -57,4 +55,4 @@ class Version:
     @property
     def served(self) -> Served:
         """The same in words."""
-        return Served(self.content, self.model, self.number, self.digest, self.runtime.kind, self.loaded, self.seconds)
+        return Served(self.content, self.model, self.number, self.digest, self.runtime.kind, self.seconds)

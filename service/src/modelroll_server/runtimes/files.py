@@ -67,7 +67,7 @@ def load_object(file: BinaryIO, file_format: Format, skops_types: Collection[str
                 }
                 requirements.check_sklearn(trained_with)
     except ModuleNotFoundError as error:
-        raise requirements.missing((error.name or "a module").partition(".")[0]) from error
+        raise requirements.missing_module(error.name or "a module") from error
     except (MemoryError, LoadError):
         raise
     except Exception as error:  # unpickling raises whatever the classes in the file raise

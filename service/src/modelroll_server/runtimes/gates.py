@@ -24,19 +24,30 @@ def warm_up(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> None:
     """Answer one row and a batch, so that the first caller does not pay for what is done once.
 
     Raises:
-        WarmUpFailed: The model raised, or answered with another number of rows.
+        WarmUpFailed: The model raised, or answered with another number of rows, or with nothing but NaN.
+        GoldenRowsDiffer: The first golden row is none.
     """
     rows = manifest.golden.rows if manifest.golden else _example(manifest)
     if not rows:
         return
     try:
         one = decoder.schema.table([_read(decoder, rows[0])])
+    except RequestError as error:
+        if manifest.golden:
+            raise _refused(error, 0) from error
+        raise WarmUpFailed(f"the schema refuses {error.field} of its own example: {error.message}") from error
+    try:
         batch = Table.concat([one] * WARM_UP_ROWS)
-        answered = [runtime.predict(table).rows for table in (one, batch)]
+        outputs = [runtime.predict(table) for table in (one, batch)]
+    except MemoryError:
+        raise
     except Exception as error:  # a model raises what it likes
         raise WarmUpFailed(f"the model raised on its own rows: {type(error).__name__}: {error}") from error
+    answered = [one.rows for one in outputs]
     if answered != [1, WARM_UP_ROWS]:
         raise WarmUpFailed("the model answers with another number of rows", expected=[1, WARM_UP_ROWS], found=answered)
+    if not manifest.golden:
+        _check_finite(outputs[0].as_lists()[0])
 
 
 def check_golden(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> None:
@@ -44,6 +55,7 @@ def check_golden(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> 
 
     Raises:
         GoldenRowsDiffer: A row is answered otherwise, or not at all; expected and found are the first such row's.
+        WarmUpFailed: They are answered as recorded, with nothing but NaN.
     """
     golden = manifest.golden
     if golden is None or not golden.rows:
@@ -53,10 +65,11 @@ def check_golden(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> 
         try:
             asked.append(_read(decoder, row))
         except RequestError as error:
-            sentence = f"the schema refuses {error.field} of golden row {index}: {error.message}"
-            raise GoldenRowsDiffer(sentence) from error
+            raise _refused(error, index) from error
     try:
         outputs = runtime.predict(decoder.schema.table(asked))
+    except MemoryError:
+        raise
     except Exception as error:  # a model raises what it likes
         raise GoldenRowsDiffer(f"the model raised on the golden rows: {type(error).__name__}: {error}") from error
     expected = {"prediction": golden.prediction, "probability": golden.probability, "score": golden.score}
@@ -72,6 +85,22 @@ def check_golden(manifest: Manifest, decoder: JsonDecoder, runtime: Runtime) -> 
             if answer != rows[index] and (exact or not _close(rows[index], answer, golden.rtol, golden.atol)):
                 sentence = f"golden row {index} has another {name}"
                 raise GoldenRowsDiffer(sentence, expected=rows[index], found=answer)
+    _check_finite(found)
+
+
+def _refused(error: RequestError, index: int) -> GoldenRowsDiffer:
+    return GoldenRowsDiffer(f"the schema refuses {error.field} of golden row {index}: {error.message}")
+
+
+def _check_finite(answers: dict[str, list[Any] | None]) -> None:
+    """A model whose weights are lost answers every row, and says nothing."""
+    for name, rows in answers.items():
+        if rows and all(map(_is_lost, rows)):
+            raise WarmUpFailed(f"the {name} of each of its own rows is NaN or infinite")
+
+
+def _is_lost(answer: Any) -> bool:
+    return all(map(_is_lost, answer)) if isinstance(answer, list) else answer is None
 
 
 def _read(decoder: JsonDecoder, row: Sequence[Scalar | None]) -> Row:

@@ -1,6 +1,7 @@
 """What an artifact was trained with, against what is installed here."""
 
 import importlib.metadata
+import importlib.util
 import platform
 from collections.abc import Iterable, Mapping
 
@@ -63,6 +64,17 @@ def missing(name: str, version: str | None = None) -> ModuleMissing:
     line = f"RUN pip install {wanted}"
     sentence = f"the model needs {name}, which is not installed; add to the image, as USER root: {line}"
     return ModuleMissing(sentence, expected=wanted)
+
+
+def missing_module(module: str) -> ModuleMissing:
+    """The refusal that names a module: of a library that is not installed, or that one which is does not have."""
+    name = module.partition(".")[0]
+    if importlib.util.find_spec(name) is None:
+        return missing(name)
+    distributions = importlib.metadata.packages_distributions().get(name, [])
+    here = " ".join([name] if not distributions else [distributions[0], found(distributions[0])])
+    sentence = f"the model needs {module}, which the {here} that is installed does not have: another version wrote it"
+    return ModuleMissing(sentence, expected=module, found=here)
 
 
 def _minor(version: str) -> str:

@@ -207,6 +207,11 @@ class Crew:
 
     # --- Two phases: protocol S3 for several -------------------------------------------------------------------------
 
+    def holds(self, want: Target) -> bool:
+        """The workers know; to try a version that they hold costs a second, and nobody waits for it."""
+        del want
+        return False
+
     async def load(self, want: Target, baseline: Content | None) -> Served:
         """Have every worker that takes connections load and check; the first load waits until all are there.
 
@@ -237,6 +242,23 @@ class Crew:
         for member in self._loaded:
             member.send(Drop())
         self._end_change()
+
+    def check_takes_beside(self) -> None:
+        """Refuse: a share, and what is compared, would have to be one over all workers.
+
+        Raises:
+            errors.CandidateRefused: always.
+        """
+        raise errors.CandidateRefused("a server of several processes (WORKERS) takes no candidate beside its version")
+
+    async def make_room(self) -> None:
+        """The workers do, as they load."""
+
+    async def place(self, want: Target) -> None:
+        """There is none."""
+
+    async def remove(self) -> None:
+        """There is none."""
 
     async def adopt(self, want: Target) -> None:
         """Take over a revision whose content is live already."""

@@ -69,6 +69,7 @@ class Member:
         self._process = process
         self._channel = channel
         self._hear = hear
+        self._unheard = 0  # answers to come to questions that nobody waits for any more
         self.index = index
         self._answer: asyncio.Future[_Reply] | None = asyncio.get_running_loop().create_future()  # its Hello
         self.pid = process.pid
@@ -186,6 +187,10 @@ class Member:
         self._answer = asyncio.get_running_loop().create_future()
         try:
             return await self._answer
+        except asyncio.CancelledError:
+            if not self._answer.done():
+                self._unheard += 1  # it will answer all the same
+            raise
         finally:
             self._answer = None
 
@@ -195,6 +200,8 @@ class Member:
                 self._hear(answer)
             case Asked():
                 self._hear(None)
+            case _ if self._unheard:
+                self._unheard -= 1
             case _:
                 if self._answer is not None and not self._answer.done():
                     self._answer.set_result(answer)

@@ -103,7 +103,7 @@ class Failed(msgspec.Struct, tag=True):
 
     def error(self) -> errors.LoadError:
         """The message as an error of the class that it was."""
-        return _BY_REASON[self.reason](self.message, expected=self.expected, found=self.found)
+        return errors.load_error(self.reason, self.message, expected=self.expected, found=self.found)
 
 
 class Swapped(msgspec.Struct, tag=True):
@@ -140,7 +140,6 @@ class Report(msgspec.Struct, tag=True):
 Order = See | Begin | Load | Swap | Drop | Adopt | Refuse | Accept | Drain | Leave
 Answer = Hello | Loaded | Failed | Swapped | Asked | Report
 
-_BY_REASON: dict[str, type[errors.LoadError]] = {one.reason: one for one in errors.LoadError.__subclasses__()}
 _LENGTH = struct.Struct(">I")
 _ENCODER = msgspec.msgpack.Encoder()
 _ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

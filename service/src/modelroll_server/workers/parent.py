@@ -19,6 +19,8 @@ from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.management_app import ManagementApp
 from modelroll_server.registry import sources
 from modelroll_server.registry.marker import Marker
+from modelroll_server.registry.terms import Terms
+from modelroll_server.registry.trial import Trial
 from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry.metrics import Metrics
@@ -49,9 +51,13 @@ class Parent:
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
         )
-        self._watcher = Watcher(self._source, self._record, self._crew, Marker(settings.state_dir))
+        trial = Trial(Terms.of(settings), model=self._model)
+        self._watcher = Watcher(self._source, self._record, self._crew, Marker(settings.state_dir), trial)
         pod = (settings.pod_name, settings.pod_uid)
         self._management_app = ManagementApp(self._record, accounts, self._lifecycle, pod, self._crew.status)
+
+    def _model(self) -> str | None:
+        return self._record.model if self._record.is_live else self._settings.model_name
 
     async def run(self) -> None:
         """Serve until a signal, then drain.

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import uvloop
@@ -44,6 +45,9 @@ from modelroll_server.workers.messages import (
     Swapped,
 )
 
+if TYPE_CHECKING:
+    from modelroll_server.registry.record import Served
+
 REPORT_EVERY = 1.0  # seconds
 _OF_THE_PARENT = "modelroll_server.registry.record"  # its lines are written once, by the parent
 
@@ -66,6 +70,7 @@ class Worker:
         self._leaving: asyncio.Task[None] | None = None
         self._interrupted = asyncio.Event()
         self._left = asyncio.Event()
+        self._loading: asyncio.Task[Served] | None = None
         self._changes: asyncio.Queue[Load | Swap | Drop | Adopt] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -105,6 +110,8 @@ class Worker:
             case Refuse(want, failure, for_good):
                 self._registry.refuse(want, failure.error(), for_good=for_good)
             case Load() | Swap() | Drop() | Adopt():
+                if isinstance(order, Drop) and self._loading is not None:
+                    self._loading.cancel()
                 self._changes.put_nowait(order)
             case Accept():
                 self._serving = asyncio.create_task(self._listener.serve([self._port]))
@@ -132,12 +139,15 @@ class Worker:
                     await self._candidates.adopt(want)
 
     async def _load(self, want: Target, baseline: Content | None) -> None:
+        self._loading = asyncio.create_task(self._candidates.load(want, baseline))
+        await asyncio.wait({self._loading})
+        loading, self._loading = self._loading, None
         try:
-            served = await self._candidates.load(want, baseline)
+            self._channel.send(Loaded(loading.result()))
         except errors.LoadError as error:
             self._channel.send(Failed.of(error))
-        else:
-            self._channel.send(Loaded(served))
+        except asyncio.CancelledError:
+            self._channel.send(Failed.of(errors.LoadTimedOut("it was given up")))
 
     async def _report(self) -> None:
         while True:
