@@ -19,8 +19,15 @@ FAILING = {"1.9.0": "GoldenRowsDiffer", "2.1.0": "ArtifactMissing", "3.0.0": pod
 CHOICES = st.lists(st.integers(0, 7), max_size=12)
 
 
-def _simulated() -> Driver:
-    driver = Driver(Cluster(2, FAILING), frozenset(FAILING))
+NONE, ALL = frozenset[str](), frozenset(("1.0.0", "1.9.0", "2.0.0", "2.1.0", "2.2.0", "3.0.0"))
+IN_PLACE = {"RollingUpdate": (NONE, NONE), "InPlace": (ALL, NONE), "Canary": (ALL, ALL)}  # and of these, with a canary
+STRATEGIES = st.sampled_from(sorted(IN_PLACE))
+
+
+def _simulated(strategy: str = "RollingUpdate") -> Driver:
+    in_place, canary_of = IN_PLACE[strategy]
+    cluster = Cluster(2, FAILING, in_place=in_place, canary_of=canary_of, lagging=True)
+    driver = Driver(cluster, frozenset(FAILING))
     driver.converge()
     return driver
 
@@ -44,6 +51,11 @@ def _kill(driver: Driver) -> None:
     driver.cluster.kill(0)
 
 
+def _crash_both(driver: Driver) -> None:
+    driver.cluster.crash(0)
+    driver.cluster.crash(1)
+
+
 def _pause(driver: Driver) -> None:
     driver.cluster.pause(True)
     driver.idle()
@@ -52,6 +64,16 @@ def _pause(driver: Driver) -> None:
     driver.cluster.tick(1000)  # the deadline stands still
     driver.step(0)
     driver.cluster.pause(False)
+
+
+def _pause_version(driver: Driver) -> None:
+    driver.cluster.apply("2.0.0", paused=True)
+    for _ in range(20):
+        driver.step(0)
+        driver.idle()
+    driver.cluster.tick(1000)
+    driver.step(0)
+    driver.cluster.apply("2.0.0", paused=False)
 
 
 def _scale_to_nothing_and_back(driver: Driver) -> None:
@@ -72,9 +94,11 @@ FAULTS: dict[str, Callable[[Driver], None]] = {
     "scaled down": lambda driver: driver.cluster.scale(1),
     "scaled to nothing and back": _scale_to_nothing_and_back,
     "a pod deleted": _kill,
+    "a container killed": lambda driver: driver.cluster.crash(0),
+    "both containers killed": _crash_both,
     "a new image": lambda driver: driver.cluster.set_template(driver.cluster.target, "image 2"),
     "paused Deployment": _pause,
-    "paused version": lambda driver: driver.cluster.apply("2.0.0", paused=True),
+    "paused version": _pause_version,
     "withdrawn": lambda driver: driver.cluster.apply("2.0.0", withdrawn=True),
     "deleted": lambda driver: driver.cluster.delete("2.0.0"),
     "superseded": lambda driver: driver.cluster.apply("2.2.0"),
@@ -82,9 +106,9 @@ FAULTS: dict[str, Callable[[Driver], None]] = {
 }
 
 
-def _mid_rollout(moments: int) -> Driver:
+def _mid_rollout(moments: int, strategy: str) -> Driver:
     """1.0.0 is settled, and the rollout to 2.0.0 is `moments` steps old."""
-    driver = _simulated()
+    driver = _simulated(strategy)
     driver.cluster.apply("1.0.0")
     driver.converge()
     driver.cluster.apply("2.0.0")
@@ -93,25 +117,27 @@ def _mid_rollout(moments: int) -> Driver:
     return driver
 
 
+@pytest.mark.parametrize("strategy", IN_PLACE)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_at_any_moment_of_a_rollout_ends_where_the_live_rule_says(fault: Callable[[Driver], None]) -> None:
+def test_a_fault_at_any_moment_of_a_rollout_ends_where_the_live_rule_says(
+    fault: Callable[[Driver], None], strategy: str
+) -> None:
     for moments in range(0, 100, 3):
-        driver = _mid_rollout(moments)
+        driver = _mid_rollout(moments, strategy)
         fault(driver)
         driver.converge()
-        if fault is FAULTS["paused version"]:
-            driver.cluster.apply("2.0.0", paused=False)
-            driver.converge()
         good = [text for text in driver.cluster.versions if not driver.cluster.versions[text].withdrawn]
         expected = versions.highest(text for text in good if not _is_bad(driver, text))
         assert driver.cluster.state.content == values.content(expected or "")
 
 
 @settings(max_examples=40, deadline=None)
-@example([("superseded", [0, 1]), ("template written by hand", [1])], 27)  # it outranked what an abort had settled
-@given(st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), CHOICES), max_size=5), st.integers(0, 60))
-def test_faults_upon_faults_come_to_an_end(faults: list[tuple[str, list[int]]], moments: int) -> None:
-    driver = _mid_rollout(moments)
+@example(
+    [("superseded", [0, 1]), ("template written by hand", [1])], 27, "RollingUpdate"
+)  # it outranked what an abort had settled
+@given(st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), CHOICES), max_size=5), st.integers(0, 60), STRATEGIES)
+def test_faults_upon_faults_come_to_an_end(faults: list[tuple[str, list[int]]], moments: int, strategy: str) -> None:
+    driver = _mid_rollout(moments, strategy)
     for name, choices in faults:
         FAULTS[name](driver)
         for choice in choices:
@@ -124,9 +150,12 @@ def test_faults_upon_faults_come_to_an_end(faults: list[tuple[str, list[int]]], 
     st.integers(0, 60),
     st.lists(st.integers(0, 7), min_size=1, max_size=40),
     st.sampled_from(("1.9.0", "2.1.0", "3.0.0")),
+    STRATEGIES,
 )
-def test_a_late_write_of_a_deposed_operator_changes_nothing(moments: int, between: list[int], version: str) -> None:
-    driver = _mid_rollout(moments)
+def test_a_late_write_of_a_deposed_operator_changes_nothing(
+    moments: int, between: list[int], version: str, strategy: str
+) -> None:
+    driver = _mid_rollout(moments, strategy)
     seen = driver.cluster.observe()
     late = plan(seen)
     driver.cluster.apply(version)

@@ -36,7 +36,7 @@ def test_the_order_of_applies_does_not_matter(versions: list[ModelVersion]) -> N
     [
         {"withdrawn": True},
         {"deleting": True},
-        {"strategy": "InPlace"},
+        {"strategy": "Teleport"},
         {"deployment": "another"},
     ],
 )
@@ -58,7 +58,7 @@ def test_a_failed_version_is_passed_over() -> None:
     assert _chosen(values.model_version("1.0.0"), _failed("2.0.0")) == "churn-1.0.0"
 
 
-@pytest.mark.parametrize("change", [{"generation": 2}, {"retry": "1"}, {"uid": "made-again"}])
+@pytest.mark.parametrize("change", [{"asks": "2"}, {"retry": "1"}, {"uid": "made-again"}])
 def test_a_change_makes_a_failed_version_eligible_again(change: dict[str, Any]) -> None:
     attempt = _failed("2.0.0").attempt
     again = values.model_version("2.0.0", **(change | {"attempt": attempt}))
@@ -66,7 +66,7 @@ def test_a_change_makes_a_failed_version_eligible_again(change: dict[str, Any]) 
 
 
 def test_a_key_has_room_for_any_retry() -> None:
-    version = values.model_version("2.0.0", uid="0" * 36, generation=10**9, retry="x" * 100_000)
+    version = values.model_version("2.0.0", uid="0" * 36, asks="x" * 16, retry="x" * 100_000)
     assert len(liverule.key(version, "0" * 16)) < 100
 
 

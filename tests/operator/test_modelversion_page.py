@@ -54,9 +54,11 @@ def test_every_reason_of_a_pod_is_on_the_page(reason: str) -> None:
 def test_every_condition_and_reason_that_the_operator_gives_is_on_the_page() -> None:
     """Words in CamelCase between quotes are conditions and reasons; the rest of them are listed here."""
     words: set[str] = set()
-    for module in (report.__file__, report.__file__.replace("report.py", "plan.py")):
-        words |= set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', Path(module).read_text()))
-    assert words - {"True", "False", "Unknown", "Failed"} <= FIRST_COLUMN
+    package = Path(report.__file__).parent
+    for module in (package / "report.py", package / "canary.py", *package.glob("plan/*.py")):
+        words |= set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', module.read_text()))
+    assert {"Progressing", "ProgressDeadlineExceeded", "CanaryErrors"} <= words
+    assert words - {"True", "False", "Unknown", "Failed", "RollingUpdate", "InPlace"} <= FIRST_COLUMN
 
 
 def test_the_operator_knows_what_to_make_of_every_reason_of_a_pod() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroll_operator.observe import deployment, hindrance, refusal
+from modelroll_operator.observe import deployment, hindrance, model_version, refusal
 from simulation import kubelet
 
 
@@ -46,3 +46,13 @@ def test_what_refuses_pods_is_part_of_a_deployment() -> None:
     assert deployment(item, "churn").refusal == ""
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     assert deployment(item | {"status": {"conditions": [failure]}}, "churn").refusal == "FailedCreate: exceeded quota"
+
+
+def _asks(**spec: Any) -> str:
+    whole = {"model": "churn", "version": "2.0.0", "path": "churn/2.0.0"} | spec
+    return model_version({"metadata": {"name": "churn", "uid": "u", "generation": 1}, "spec": whole}).asks
+
+
+def test_what_a_version_asks_for_is_not_when() -> None:
+    assert _asks() == _asks(paused=True) == _asks(withdrawn=True)
+    assert len({_asks(), _asks(path="elsewhere"), _asks(strategy={"type": "InPlace"}), _asks(digest="sha256:0")}) == 4

@@ -195,7 +195,7 @@ def test_a_pod_that_refuses_it_for_good_fails_the_attempt_at_once(reason: str) -
 
 
 def test_an_attempt_at_what_is_no_longer_asked_for_is_called_off_and_not_held_against_it() -> None:
-    edited = replace(VERSIONS[1], generation=2, allow_schema_change=True)
+    edited = replace(VERSIONS[1], asks="2", allow_schema_change=True)
     refused = (*values.pods_serving(OLD, 7), _refusing("SchemaChanged"))
     state = _saved(plan(_rolling("applied", refused, (VERSIONS[0], edited))), "abort")
     assert state.rollout is not None
@@ -213,9 +213,12 @@ def test_what_a_push_may_still_mend_gets_some_time(reason: str) -> None:
     assert isinstance(plan(_later(seen, ARTIFACT_GRACE + 1)), steps.RecordFailure)
     # A pod that was made late in the rollout, on a node that does not see the volume's last write yet.
     late = replace(_refusing(reason), created=values.NOW + timedelta(seconds=60))
-    seen = _rolling("applied", (*values.pods_serving(NEW, 8), late), available=1)
+    seen = _rolling("applied", (*values.pods_serving(OLD, 7), late), available=1)
     assert isinstance(plan(_later(seen, 60 + ARTIFACT_GRACE)), steps.Wait)
     assert isinstance(plan(_later(seen, 60 + ARTIFACT_GRACE + 1)), steps.RecordFailure)
+    # Where another pod serves it, it is there.
+    seen = _rolling("applied", (*values.pods_serving(NEW, 8), late), available=1)
+    assert isinstance(plan(_later(seen, 60 + ARTIFACT_GRACE + 1)), steps.Wait)
 
 
 @pytest.mark.parametrize(

@@ -1,152 +1,30 @@
 """The operator as a process against a real API server and its controllers; the pods' node is a stand-in."""
 
-import json
-import os
-import secrets
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from harness.cluster import ROOT, Namespace, run
+from harness.cluster import Namespace, run
+from harness.operators import (
+    Operators,
+    apply,
+    condition,
+    holder,
+    install_crd,
+    reasons_told,
+    rollout,
+    rollout_command,
+    state,
+    uids,
+    versions_of_objects,
+    wait_live,
+    wait_reason,
+)
 from harness.waiting import holds_for, wait_until
 from simulation.kubelet import Kubelet, deployment
 
 pytestmark = pytest.mark.needs("cluster", "kubectl")
-
-COMMAND = Path(sys.executable).with_name("modelroll-operator")
-FAILING = {"2.1.0": "GoldenRowsDiffer"}
-LEASE = "modelroll-operator"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Operators:
-    """Processes of the operator in one namespace."""
-
-    def __init__(self, namespace: str, logs: Path) -> None:
-        self._namespace = namespace
-        self._logs = logs
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports: dict[str, int] = {}
-
-    def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start one."""
-        self.ports[name] = free_port()
-        environment = {"NAMESPACE": self._namespace, "POD_NAME": name, "MANAGEMENT_PORT": str(self.ports[name])}
-        with (self._logs / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen([COMMAND], env=os.environ | environment, stdout=log, stderr=log)
-        return self.running[name]
-
-    def log(self, name: str) -> str:
-        """What one has written."""
-        return (self._logs / f"{name}.log").read_text()
-
-    def end(self, name: str, number: signal.Signals) -> int:
-        """Send one a signal, and wait until it has ended; its exit status."""
-        process = self.running.pop(name)
-        process.send_signal(number)
-        return process.wait(20)
-
-
-def install_crd() -> None:
-    run("kubectl", "apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "k8s" / "crd"))
-    run("kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/modelversions.modelroll.dev")
-
-
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
-    install_crd()
-    name = f"operator-{secrets.token_hex(4)}"
-    run("kubectl", "create", "namespace", name)
-    yield Namespace(name)
-    run("kubectl", "delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture(scope="module")
-def kubelet(namespace: Namespace) -> Iterator[Kubelet]:
-    with Kubelet(namespace.name, FAILING) as one:
-        yield one
-
-
-@pytest.fixture
-def operators(namespace: Namespace, tmp_path: Path) -> Iterator[Operators]:
-    """No operator runs, and no model is there, when a test begins."""
-    found = Operators(namespace.name, tmp_path)
-    yield found
-    for process in found.running.values():
-        process.kill()
-        process.wait(20)
-    namespace.kubectl("delete", "modelversions,deployments", "--all", "--wait=true")
-    namespace.kubectl("delete", "lease", LEASE, "--ignore-not-found")
-    wait_until(lambda: not namespace.items("pods"), 30, what="no pods")
-
-
-def apply(namespace: Namespace, version: str, **spec: Any) -> None:
-    item = {
-        "apiVersion": "modelroll.dev/v1alpha1",
-        "kind": "ModelVersion",
-        "metadata": {"name": f"churn-{version}"},
-        "spec": {"model": "churn", "version": version, "path": f"churn/{version}"} | spec,
-    }
-    namespace.apply(item)
-
-
-def condition(namespace: Namespace, version: str, kind: str) -> dict[str, Any]:
-    found = namespace.get("modelversion", f"churn-{version}") or {}
-    conditions = found.get("status", {}).get("conditions", [])
-    return next((one for one in conditions if one["type"] == kind), {})
-
-
-def wait_live(namespace: Namespace, version: str) -> None:
-    def is_live() -> bool:
-        items = {one["metadata"]["name"]: one for one in namespace.items("modelversions,configmaps")}
-        memory = json.loads(items.get("churn-target", {}).get("data", {}).get("operator", "{}"))
-        conditions = items[f"churn-{version}"].get("status", {}).get("conditions", [])
-        true = {one["type"] for one in conditions if one["status"] == "True"}
-        return {"Live", "Ready", "RolledOut"} <= true and "rollout" not in memory
-
-    wait_until(is_live, 40, what=f"{version} live")
-
-
-def wait_reason(namespace: Namespace, version: str, kind: str, reason: str) -> None:
-    wait_until(
-        lambda: condition(namespace, version, kind).get("reason") == reason, 30, what=f"{version} {kind} {reason}"
-    )
-
-
-def state(namespace: Namespace, deployment: str = "churn") -> dict[str, Any]:
-    found = namespace.get("configmap", f"{deployment}-target") or {}
-    return {key: json.loads(text) for key, text in found.get("data", {}).items()}
-
-
-def rollout(namespace: Namespace) -> Any:
-    return state(namespace).get("operator", {}).get("rollout")
-
-
-def versions_of_objects(namespace: Namespace) -> dict[str, str]:
-    """Every object's resourceVersion: what changes when anything is written."""
-    items = namespace.items("modelversions,deployments,pods,configmaps,events")
-    return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in items}
-
-
-def reasons_told(namespace: Namespace, name: str) -> list[str]:
-    return sorted(one["reason"] for one in namespace.items("events") if one["involvedObject"]["name"] == name)
-
-
-def holder(namespace: Namespace) -> str:
-    lease = namespace.get("lease", LEASE) or {}
-    return str(lease.get("spec", {}).get("holderIdentity", ""))
 
 
 def test_versions_go_live_a_bad_one_stalls_and_then_nothing_is_written(
@@ -258,3 +136,62 @@ def test_a_second_deployment_of_the_model_makes_a_version_ambiguous_until_it_is_
     assert state(namespace) == {}, "nothing begins"
     namespace.kubectl("delete", "deployment", "churn-eu")
     wait_live(namespace, "1.2.0")
+
+
+def test_pods_move_in_place_and_back_and_none_is_replaced(
+    namespace: Namespace, kubelet: Kubelet, operators: Operators
+) -> None:
+    namespace.apply(deployment("churn", "churn", kubelet.port, replicas=4))
+    operators.start("one")
+    apply(namespace, "1.2.0")
+    wait_live(namespace, "1.2.0")
+    before = uids(namespace)
+    in_place = {"type": "InPlace", "maxParallel": 2}
+    apply(namespace, "2.0.0", strategy=in_place)
+    followed = rollout_command(namespace, "status", "churn-2.0.0", "--timeout=40")
+    assert followed.returncode == 0, followed.stderr
+    assert followed.stdout.splitlines()[-1] == (
+        "churn-2.0.0: Live, 4 of 4 pods serve 2.0.0: every new pod serves 2.0.0"
+    )
+    wait_live(namespace, "2.0.0")
+    assert uids(namespace) == before
+
+    apply(namespace, "2.1.0", strategy=in_place)
+    bad = rollout_command(namespace, "status", "churn-2.1.0")
+    assert bad.returncode == 1
+    assert "churn-2.1.0 is not live: GoldenRowsDiffer: 2.1.0 is bad" in bad.stderr
+    wait_live(namespace, "2.0.0")
+    assert uids(namespace) == before
+    outcomes = rollout_command(namespace, "history", "churn").stdout
+    assert [line.split()[1:4] for line in outcomes.splitlines() if "churn-" in line] == [
+        ["churn-2.1.0", "2.1.0", "Failed"],
+        ["churn-2.0.0", "2.0.0", "Live"],
+        ["churn-1.2.0", "1.2.0", "Live"],
+    ]
+
+    assert rollout_command(namespace, "undo", "churn-2.0.0").returncode == 0
+    assert rollout_command(namespace, "status", "churn-2.0.0", "--no-watch").returncode == 1
+    wait_live(namespace, "1.2.0")  # by its own strategy: new pods
+    assert not uids(namespace) & before
+
+
+def test_a_rollout_that_is_paused_begins_when_it_is_resumed(
+    namespace: Namespace, kubelet: Kubelet, operators: Operators
+) -> None:
+    namespace.apply(deployment("churn", "churn", kubelet.port))
+    operators.start("one")
+    apply(namespace, "1.2.0")
+    wait_live(namespace, "1.2.0")
+    before = uids(namespace)
+    apply(namespace, "2.0.0", paused=True, strategy={"type": "InPlace"})
+    wait_reason(namespace, "2.0.0", "Ready", "Paused")
+    late = rollout_command(namespace, "status", "churn-2.0.0", "--timeout=1")
+    assert late.returncode == 1
+    assert "churn-2.0.0 is not live after 1 s: Paused" in late.stderr
+    assert rollout_command(namespace, "resume", "churn-2.0.0").returncode == 0
+    wait_live(namespace, "2.0.0")
+    assert rollout_command(namespace, "pause", "churn-2.0.0").returncode == 0
+    assert uids(namespace) == before
+    missing = rollout_command(namespace, "pause", "churn-9.9.9")
+    assert missing.returncode == 1
+    assert '"churn-9.9.9" not found' in missing.stderr

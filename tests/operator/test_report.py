@@ -44,8 +44,29 @@ def _failed(version: ModelVersion) -> ModelVersion:
     return replace(version, attempt=Attempt(key, "Failed", "GoldenRowsDiffer", "row 3 (expected 1, found 0)"))
 
 
+def _undoing() -> Observed:
+    begun = _rolling("aborting")
+    assert begun.state is not None
+    pods = (*values.pods_serving(OLD.content, 7), _refusing())
+    return replace(begun, versions=(OLD, _failed(NEW)), pods=pods)
+
+
+def _refusing() -> Pod:
+    return values.pod(
+        "new", values.serving(OLD.content, 7, failure=Failure(8, "GoldenRowsDiffer", "row 3")), ready=False
+    )
+
+
+def _of_other_bytes() -> Observed:
+    contents = [msgspec.structs.replace(OLD.content, digest=digest) for digest in ("sha256:a", "sha256:b")]
+    pods = tuple(values.pod(one.digest or "", values.serving(one, 7)) for one in contents)
+    return replace(AT_REST, pods=pods)
+
+
 CASES: dict[str, tuple[Observed, ModelVersion, str, str, str | None]] = {
     "live": (AT_REST, OLD, "True", "Live", None),
+    "live, while another that failed is undone": (_undoing(), OLD, "True", "Live", None),
+    "live, of other bytes in each pod": (_of_other_bytes(), OLD, "False", "DigestsDiffer", "Degraded"),
     "a higher one is live": (_rolling("settled"), OLD, "True", "Superseded", None),
     "about to begin": (replace(AT_REST, versions=(OLD, NEW)), NEW, "False", "Pending", "Reconciling"),
     "under way": (_rolling("applied"), NEW, "False", "Progressing", "Reconciling"),
@@ -59,8 +80,8 @@ CASES: dict[str, tuple[Observed, ModelVersion, str, str, str | None]] = {
     "paused": (_with(NEW, paused=True), replace(NEW, paused=True), "False", "Paused", None),
     "withdrawn": (_with(NEW, withdrawn=True), replace(NEW, withdrawn=True), "False", "Withdrawn", None),
     "not built": (
-        _with(NEW, strategy="InPlace"),
-        replace(NEW, strategy="InPlace"),
+        _with(NEW, strategy="Teleport"),
+        replace(NEW, strategy="Teleport"),
         "False",
         "StrategyUnsupported",
         "Stalled",

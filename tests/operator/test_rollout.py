@@ -13,13 +13,14 @@ from modelroll_operator.rollout import Memory, Phase, Rollout, State
 from modelroll_operator.target import ENV, Content
 
 OLD = Content(version="1.2.0", path="churn/1.2.0")
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = Content(version="2.0.0", path="churn/2.0.0", digest="sha256:" + "b" * 64)
 
 
 def _rollout(*, baseline: bool = True, phase: Phase = "moving", restore: str | None = None) -> Rollout:
     return Rollout(
         id="r", uid="u", name="churn-2.0.0", key="u/1//t", strategy="RollingUpdate", revision=8, to=NEW, previous=OLD,
-        restore=restore, baseline=baseline, phase=phase, started=datetime(2026, 1, 1, tzinfo=UTC),
+        restore=restore, baseline=baseline, phase=phase, began=TIME, started=TIME,
     )  # fmt: skip
 
 
@@ -53,11 +54,17 @@ def test_a_config_map_that_cannot_be_read_counts_as_lost(data: dict[str, str]) -
     assert rollouts.read(data) is None
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-01-01T00:00:00"])
+@pytest.mark.parametrize("time", ["yesterday", "2026-01-01T00:00:00", "9999-01-01T00:00:00Z"])
 def test_a_time_that_is_none_counts_as_lost_too(time: str) -> None:
     operator = msgspec.to_builtins(Memory(counter=8, rollout=_rollout()))
     assert rollouts.read({"operator": msgspec.json.encode(operator).decode()}) is not None
     operator["rollout"]["started"] = time
+    assert rollouts.read({"operator": msgspec.json.encode(operator).decode()}) is None
+
+
+def test_a_strategy_that_there_is_not_counts_as_lost_too() -> None:
+    operator = msgspec.to_builtins(Memory(counter=8, rollout=_rollout()))
+    operator["rollout"]["strategy"] = "Canary"
     assert rollouts.read({"operator": msgspec.json.encode(operator).decode()}) is None
 
 

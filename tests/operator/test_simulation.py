@@ -11,13 +11,32 @@ from simulation import values
 from simulation.cluster import Cluster
 from simulation.driver import Driver
 
-FAILING = {"1.9.0": "GoldenRowsDiffer", "2.1.0": "ArtifactMissing", "3.0.0": pods.HANGS}
-VERSIONS = ("1.0.0", "1.9.0", "2.0.0", "2.1.0", "3.0.0")
+FAILING = {
+    "1.9.0": "GoldenRowsDiffer",
+    "2.1.0": "ArtifactMissing",
+    "2.5.0": "CanaryErrors",  # once it is a candidate
+    "3.0.0": pods.HANGS,
+}
+BAD = frozenset(FAILING) - {"2.5.0"}
+VERSIONS = ("1.0.0", "1.9.0", "2.0.0", "2.1.0", "2.5.0", "3.0.0")
 Event = tuple[str, str]
 
 
-def _simulated(replicas: int = 2) -> Driver:
-    driver = Driver(Cluster(replicas, FAILING), frozenset(FAILING))
+Strategies = tuple[frozenset[str], frozenset[str]]
+"""The versions that move in place, and of these the ones with a canary."""
+NONE = frozenset[str]()
+ALL = frozenset(VERSIONS)
+STRATEGIES: dict[str, Strategies] = {
+    "RollingUpdate": (NONE, NONE),
+    "InPlace": (ALL, NONE),
+    "Canary": (ALL, ALL),
+    "mixed": (ALL - {"1.0.0", "2.0.0"}, ALL),
+}
+
+
+def _simulated(replicas: int = 2, strategies: Strategies = (NONE, NONE), *, lagging: bool = False) -> Driver:
+    in_place, canary_of = strategies
+    driver = Driver(Cluster(replicas, FAILING, in_place=in_place, canary_of=canary_of, lagging=lagging), BAD)
     driver.converge()
     return driver
 
@@ -36,7 +55,8 @@ def _happen(driver: Driver, event: Event) -> None:
 
 def _expected(driver: Driver) -> Content | None:
     """What the specs alone say is served in the end; None: it depends on what was served before."""
-    good = [one.version for one in driver.cluster.versions.values() if not one.withdrawn and one.version not in FAILING]
+    there = [one for one in driver.cluster.versions.values() if not one.withdrawn and one.version not in BAD]
+    good = [one.version for one in there if one.version not in FAILING or one.canary is None]
     best = versions.highest(good)
     return None if best is None else values.content(best)
 
@@ -45,12 +65,17 @@ EVENTS = st.tuples(st.sampled_from(("apply", "apply", "apply", "withdraw", "dele
 CHOICES = st.lists(st.integers(0, 7), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(1, 3), st.lists(st.tuples(EVENTS, CHOICES), max_size=6))
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.tuples(st.frozensets(st.sampled_from(VERSIONS)), st.frozensets(st.sampled_from(VERSIONS))),
+    st.booleans(),
+    st.lists(st.tuples(EVENTS, CHOICES), max_size=6),
+)
 def test_any_order_of_events_and_steps_ends_where_the_specs_say(
-    replicas: int, script: list[tuple[Event, list[int]]]
+    replicas: int, strategies: Strategies, lagging: bool, script: list[tuple[Event, list[int]]]
 ) -> None:
-    driver = _simulated(replicas)
+    driver = _simulated(replicas, strategies, lagging=lagging)
     for event, choices in script:
         _happen(driver, event)
         for choice in choices:
@@ -66,15 +91,17 @@ def test_before_any_version_model_path_is_served_and_nothing_is_written() -> Non
     assert driver.cluster.answering() == {ENV}
 
 
-def _went_through(script: tuple[Event, ...], kill_at: int | None, *, after_write: bool, resting: bool) -> Driver:
+def _went_through(
+    script: tuple[Event, ...], strategies: Strategies, kill_at: int | None, *, after_write: bool, resting: bool
+) -> Driver:
     """The script's events, each 12 steps after the other, with the operator killed at one of its writes."""
-    driver = _simulated()
+    driver = _simulated(3, strategies, lagging=True)
     driver.kill_at, driver.kill_after_write = kill_at, after_write
     for event in script:
         _happen(driver, event)
         for _ in range(12):
             killed = kill_at is not None and driver.effects >= kill_at
-            for choice in (0, 1, 3, 4, 5):
+            for choice in (0, 1, 3, 4, 5, 6):
                 driver.step(choice)
             if resting and not killed and kill_at is not None and driver.effects >= kill_at:
                 driver.idle()  # nobody replaces the operator until all else has come to rest
@@ -87,19 +114,23 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
     "a second one": (("apply", "1.0.0"), ("apply", "2.0.0")),
     "a bad one": (("apply", "1.0.0"), ("apply", "1.9.0")),
     "a bad one at first": (("apply", "1.9.0"),),
+    "one that fails as a candidate": (("apply", "1.0.0"), ("apply", "2.5.0")),
     "one that hangs": (("apply", "1.0.0"), ("apply", "3.0.0")),
     "a withdrawal": (("apply", "1.0.0"), ("apply", "2.0.0"), ("withdraw", "2.0.0")),
     "superseded by a bad one": (("apply", "1.0.0"), ("apply", "2.0.0"), ("apply", "2.1.0"), ("delete", "2.1.0")),
 }
 
 
+@pytest.mark.parametrize("strategies", STRATEGIES.values(), ids=STRATEGIES)
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-def test_an_operator_killed_at_any_write_is_replaced_without_a_trace(script: tuple[Event, ...]) -> None:
-    whole = _went_through(script, None, after_write=False, resting=False)
+def test_an_operator_killed_at_any_write_is_replaced_without_a_trace(
+    script: tuple[Event, ...], strategies: Strategies
+) -> None:
+    whole = _went_through(script, strategies, None, after_write=False, resting=False)
     assert whole.effects > 0
     for kill_at in range(1, whole.effects + 1):
         for after_write in (False, True):
             for resting in (False, True):
-                killed = _went_through(script, kill_at, after_write=after_write, resting=resting)
+                killed = _went_through(script, strategies, kill_at, after_write=after_write, resting=resting)
                 assert killed.effects >= kill_at
                 assert killed.cluster.state.content == whole.cluster.state.content

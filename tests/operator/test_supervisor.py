@@ -1,4 +1,4 @@
-"""Who answers for ModelVersions that are for no Deployment."""
+"""Whom a ModelVersion concerns: the Deployments of its model, or nobody's."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ import aiohttp
 from modelroll_operator.api import Answer, Api, ApiError
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.supervisor import Supervisor
-from simulation import values
+from simulation import kubelet, values
 
 
 class Orphans(Api):
@@ -45,3 +45,75 @@ async def test_an_orphan_whose_status_is_refused_holds_up_no_other() -> None:
             await api.all_told.wait()
         running.cancel()
     assert set(api.told) == {"b", "c"}
+
+
+class Two(Api):
+    """An API server with a Deployment of each of two models, and nothing else."""
+
+    def __init__(self) -> None:
+        self.namespace = "ns"
+        self.looks = {"a": 0, "b": 0}
+        self.looked = asyncio.Condition()
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **_: Any) -> Answer:
+        assert (method, body) == ("GET", None), "there is nothing to be said"
+        name = path.rpartition("/")[2]
+        if name == "deployments":
+            return Answer({"items": [_serving("a"), _serving("b")]}, values.NOW)
+        if name.endswith("-target"):
+            async with self.looked:
+                self.looks[name.removesuffix("-target")] += 1
+                self.looked.notify_all()
+            raise ApiError(404, "no such ConfigMap")
+        return Answer({"items": []}, values.NOW)
+
+
+def _serving(name: str) -> dict[str, Any]:
+    item = kubelet.deployment(name, name, 8081)
+    item["metadata"] |= {"uid": name, "resourceVersion": "1", "generation": 1}
+    return item
+
+
+async def test_a_version_concerns_the_deployments_of_its_model_alone() -> None:
+    api = Two()
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        supervisor = Supervisor(api, session, Metrics())
+        running = asyncio.create_task(supervisor.run())
+        async with api.looked:
+            await api.looked.wait_for(lambda: all(api.looks.values()))
+            before = dict(api.looks)
+        for generation in range(3):
+            async with api.looked:
+                seen = api.looks["a"]
+                supervisor.ask(_of_a(generation))
+                await api.looked.wait_for(lambda seen=seen: api.looks["a"] > seen)  # type: ignore[misc]
+        running.cancel()
+    assert api.looks["b"] == before["b"]
+
+
+async def test_a_status_that_was_written_is_no_reason_to_look() -> None:
+    api = Two()
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        supervisor = Supervisor(api, session, Metrics())
+        running = asyncio.create_task(supervisor.run())
+        async with api.looked:
+            await api.looked.wait_for(lambda: all(api.looks.values()))
+            before = api.looks["a"]
+            supervisor.ask(_of_a(1))
+            await api.looked.wait_for(lambda: api.looks["a"] == before + 1)
+        for number in range(50):
+            supervisor.ask(_of_a(1) | {"status": {"canary": {"rows": number}}})
+        supervisor.touch("b")
+        async with api.looked:
+            await api.looked.wait_for(lambda: api.looks["b"] > 1)
+        assert api.looks["a"] == before + 1
+        async with api.looked:
+            supervisor.ask(_of_a(1), is_there=False)
+            await api.looked.wait_for(lambda: api.looks["a"] == before + 2)
+        running.cancel()
+
+
+def _of_a(generation: int) -> dict[str, Any]:
+    item = _orphan("x") | {"spec": {"model": "a", "version": "1.0.0", "path": "a/1.0.0"}}
+    item["metadata"]["generation"] = generation
+    return item

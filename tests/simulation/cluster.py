@@ -4,16 +4,21 @@ Owns what the API server holds and what its controllers do with it: maxSurge 1, 
 it stands at the end. Knows nothing of plans.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from modelroll_operator import canary
 from modelroll_operator import rollout as rollouts
 from modelroll_operator.observed import ModelVersion, Observed, Pod
 from modelroll_operator.target import Content
 from simulation import values
 from simulation.pod import SimulatedPod
+
+WHEN = frozenset({"paused", "withdrawn"})  # of a spec, what says when and not what
+
+CANARY = canary.Canary((canary.Stage(0, 5, 20), canary.Stage(50, 5, 20)), canary.Analysis())
 
 
 @dataclass
@@ -29,6 +34,9 @@ class ReplicaSet:
 class Cluster:
     """One Deployment and what belongs to it.
 
+    Its ModelVersions roll by RollingUpdate, but those of `in_place`, two pods at once; of these, those of `canary_of`
+    after a canary of two stages. Where it is `lagging`, pods hear late of the ConfigMap.
+
     Attributes:
         now: The API server's clock.
         data: The ConfigMap's; None when there is none.
@@ -39,7 +47,15 @@ class Cluster:
         floor: How many Ready pods there must be at least: what was desired, less what somebody deleted.
     """
 
-    def __init__(self, replicas: int, failing: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        replicas: int,
+        failing: Mapping[str, str],
+        *,
+        in_place: Container[str] = (),
+        canary_of: Container[str] = (),
+        lagging: bool = False,
+    ) -> None:
         self.now: datetime = values.NOW
         self.data: dict[str, str] | None = None
         self.writes: dict[str, int] = {"config": 0, "deployment": 0}
@@ -52,6 +68,9 @@ class Cluster:
         self.pods: list[SimulatedPod] = []
         self.seen: dict[int, set[str | None]] = {}  # what each revision was ever read as
         self._failing = failing
+        self._in_place = in_place
+        self._canary = canary_of
+        self._lagging = lagging
         self._sets: list[ReplicaSet] = []
         self._owners: dict[str, ReplicaSet] = {}
         self._generation = 1
@@ -78,7 +97,7 @@ class Cluster:
     def answering(self) -> set[Content]:
         """What somebody may be answered by at this instant, draining pods included."""
         pods = [pod for pod in self.pods if pod.gone_by is None or self.now < pod.gone_by]
-        return {content for pod in pods if (content := pod.serves) is not None}
+        return {content for pod in pods for content in pod.answers}
 
     def observe(self) -> Observed:
         """What the operator sees."""
@@ -139,7 +158,7 @@ class Cluster:
             pods = [pod for pod in self.active if self._owners[pod.name] is one]
             if len(pods) < one.replicas:
                 self._born += 1
-                pod = SimulatedPod(f"pod-{self._born}", one.target, self.now)
+                pod = SimulatedPod(f"pod-{self._born}", one.target, self.now, lagging=self._lagging)
                 self._owners[pod.name] = one
                 self.pods.append(pod)
                 return True
@@ -229,6 +248,11 @@ class Cluster:
             self.active[index % len(self.active)].delete(self.now)
             self.floor -= 1
 
+    def crash(self, index: int) -> None:
+        """The container of a pod dies."""
+        if self.active:
+            self.active[index % len(self.active)].crash()
+
     def lose_config_map(self) -> None:
         """`kubectl delete configmap`."""
         self.data = None
@@ -239,11 +263,14 @@ class Cluster:
         old = self.versions.get(version)
         if old is None:
             uid = f"uid-{version}-{self._born}-{len(self.versions)}"
-            self.versions[version] = values.model_version(version, uid=uid, **changes)
+            strategy = "InPlace" if version in self._in_place else "RollingUpdate"
+            wanted = CANARY if version in self._in_place and version in self._canary else None
+            made = values.model_version(version, uid=uid, strategy=strategy, max_parallel=2, canary=wanted)
+            self.versions[version] = replace(made, **changes)
         else:
             specs = replace(old, **changes)
             if specs != old:
-                self.versions[version] = replace(specs, generation=old.generation + 1, live=False)
+                self.versions[version] = replace(specs, asks=old.asks + "'" * bool(changes.keys() - WHEN), live=False)
 
     def delete(self, version: str) -> None:
         """`kubectl delete mv`."""

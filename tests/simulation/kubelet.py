@@ -48,11 +48,13 @@ class Kubelet:
     Attributes:
         port: Where the pods' `/status` is answered.
         failing: Versions that do not pass their gates, with the reason; may be changed while it runs.
+        silent: Names of pods that accept connections and never answer: they are not Ready, and do nothing either.
     """
 
     def __init__(self, namespace: str, failing: Mapping[str, str]) -> None:
         self.namespace = namespace
         self.failing = dict(failing)
+        self.silent: set[str] = set()
         self.port = 0
         self._pods: dict[str, SimulatedPod] = {}
         self._uids: dict[str, str] = {}  # by address
@@ -107,17 +109,20 @@ class Kubelet:
         uid, name = metadata["uid"], metadata["name"]
         simulated = self._pods.setdefault(uid, SimulatedPod(name, annotations.get(TARGET_ANNOTATION)))
         simulated.move = annotations.get(MOVE_ANNOTATION)
-        simulated.step(settled, self.failing)
+        is_silent = name in self.silent
+        if not is_silent:
+            simulated.step(settled, self.failing)
         address = pod["status"].get("podIP") or self._address(uid, name)
         conditions = pod["status"].get("conditions") or []
         ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-        if "podIP" in pod["status"] and ready == simulated.ready:
+        is_ready = simulated.ready and not is_silent
+        if "podIP" in pod["status"] and ready == is_ready:
             return
         status = {
             "phase": "Running",
             "podIP": address,
             "podIPs": [{"ip": address}],
-            "conditions": [{"type": "Ready", "status": str(simulated.ready)}],
+            "conditions": [{"type": "Ready", "status": str(is_ready)}],
         }
         await api.call("PATCH", api.core("pods", name, "status"), {"status": status}, content_type=STRATEGIC)
 
@@ -130,14 +135,17 @@ class Kubelet:
     async def _status(self, request: web.Request) -> web.Response:
         assert request.transport is not None
         address = request.transport.get_extra_info("sockname")[0]
+        if self._names.get(address) in self.silent:
+            await asyncio.sleep(3600)
         pod = self._pods.get(self._uids.get(address, ""))
         said = None if pod is None else pod.status()
         if said is None:
             return web.Response(status=503)
-        return web.json_response(_document(self._names[address], self._uids[address], said))
+        return web.json_response(document(self._names[address], self._uids[address], said))
 
 
-def _document(name: str, uid: str, said: observed.PodStatus) -> Json:
+def document(name: str, uid: str, said: observed.PodStatus) -> Json:
+    """`/status` of a pod that says `said`."""
     live = None
     if said.live is not None:
         live = {

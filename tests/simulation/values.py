@@ -24,7 +24,7 @@ def model_version(version: str, **changes: Any) -> ModelVersion:
     values: dict[str, Any] = {
         "name": f"churn-{version}",
         "uid": f"uid-{version}",
-        "generation": 1,
+        "asks": "1",
         "deleting": False,
         "model": "churn",
         "version": version,
@@ -32,6 +32,8 @@ def model_version(version: str, **changes: Any) -> ModelVersion:
         "digest": None,
         "deployment": None,
         "strategy": "RollingUpdate",
+        "max_parallel": 1,
+        "canary": None,
         "progress_deadline": 300,
         "allow_schema_change": False,
         "paused": False,

@@ -7,6 +7,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- fail (printf "The release's name %q cannot name a Service (lower-case letters, digits and hyphens, a letter first): choose another, or set fullnameOverride." $name) -}}
 {{- end -}}
 {{- include "modelroll.contradictions.model" . -}}
+{{- include "modelroll.contradictions.signing" . -}}
 {{- include "modelroll.contradictions.persistence" . -}}
 {{- include "modelroll.contradictions.cache" . -}}
 {{- include "modelroll.contradictions.scaling" . -}}
@@ -19,6 +20,21 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end -}}
 {{- if has ".." (splitList "/" .Values.model.path) -}}
 {{- fail (printf "model.path %q leaves the claim: it may have no '..' segment." .Values.model.path) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.signing" -}}
+{{- with .Values.signing -}}
+{{- if and .publicKey .publicKeySecret.name -}}
+{{- fail "signing.publicKey and signing.publicKeySecret.name both say whose signatures count: set the one or the other." -}}
+{{- end -}}
+{{- $key := or .publicKey .publicKeySecret.name -}}
+{{- if and (eq $.Values.artifactPolicy "signed") (not $key) -}}
+{{- fail "artifactPolicy is signed, and nothing says whose signatures count: --set-file signing.publicKey=key.pub, or set signing.publicKeySecret.name." -}}
+{{- end -}}
+{{- if and (ne $.Values.artifactPolicy "signed") $key -}}
+{{- fail (printf "signing names a key, and artifactPolicy is %s, under which no signature is looked at: set artifactPolicy=signed, or no key." $.Values.artifactPolicy) -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

@@ -40,8 +40,23 @@
   value: {{ include "modelroll.server.stateDir" . }}
 - name: ARTIFACT_POLICY
   value: {{ .Values.artifactPolicy }}
+{{- with .Values.signing.publicKey }}
+- name: SIGNING_PUBLIC_KEY
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.signing.publicKeySecret }}
+{{- if .name }}
+- name: SIGNING_PUBLIC_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
 - name: LOAD
   value: {{ .Values.load }}
+- name: KEEP_PREVIOUS
+  value: {{ .Values.keepPrevious | quote }}
 - name: EXTRA_FIELDS
   value: {{ .Values.extraFields }}
 - name: MAX_BATCH_SIZE

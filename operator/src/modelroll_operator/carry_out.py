@@ -7,7 +7,7 @@ actor looks again.
 import asyncio
 
 from modelroll_operator import names, steps
-from modelroll_operator.api import APPLY, FIELD_MANAGER, MERGE, Api, ApiError, Json
+from modelroll_operator.api import APPLY, MERGE, Api, ApiError, Json
 from modelroll_operator.observe import Snapshot, is_owned
 from modelroll_operator.observed import Deployment, Pod
 from modelroll_operator.rollout import State
@@ -73,8 +73,7 @@ class Hands:
             "spec": {"template": {"metadata": {"annotations": annotations}}},
         }
         path = self._api.group(names.APPS, "deployments", deployment.name)
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        await self._api.call("PATCH", path, body, query=query, content_type=APPLY)
+        await self._api.call("PATCH", path, body, query={"force": "true"}, content_type=APPLY)
 
     async def _move(self, pods: tuple[Pod, ...], annotation: str) -> None:
         slots = asyncio.Semaphore(AT_ONCE)

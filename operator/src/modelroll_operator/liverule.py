@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from modelroll_operator import version as versions
 from modelroll_operator.observed import ModelVersion, Observed
+from modelroll_operator.target import Content
 
-STRATEGIES = frozenset({"RollingUpdate"})
+STRATEGIES = frozenset({"RollingUpdate", "InPlace"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,24 @@ def key(version: ModelVersion, template_hash: str) -> str:
     """What an attempt's outcome is remembered under: a change of any part makes the version eligible again."""
     # Hashed, as an annotation may be longer than what a key has room for.
     retry = hashlib.sha256(version.retry.encode()).hexdigest()[:16] if version.retry else ""
-    return f"{version.uid}/{version.generation}/{retry}/{template_hash}"
+    return f"{_asked(version)}{retry}/{template_hash}"
+
+
+def was_live(version: ModelVersion) -> bool:
+    """Whether the last attempt at what it asks for now succeeded, with whatever image."""
+    attempt = version.attempt
+    return attempt is not None and attempt.outcome == "Succeeded" and attempt.key.startswith(_asked(version))
+
+
+def is_back(version: ModelVersion, content: Content) -> bool:
+    """Whether a rollout to it goes back from `content`: to what answered before, and gives way to it by its number."""
+    if content.version is None or not versions.is_version(content.version) or not was_live(version):
+        return False
+    return versions.preference(version.version) < versions.preference(content.version)
+
+
+def _asked(version: ModelVersion) -> str:
+    return f"{version.uid}/{version.asks}/"
 
 
 def failed(version: ModelVersion, template_hash: str) -> bool:

@@ -45,7 +45,9 @@ async def run(settings: Settings) -> None:
     kind = _Kind()
     supervisor: Supervisor | None = None
     api = await Api.connect(settings.namespace)
-    lease = Lease(api, settings.identity)
+    # Of its own: hundreds of Deployments at work must not keep the Lease from being renewed.
+    lease_api = await Api.connect(settings.namespace)
+    lease = Lease(lease_api, settings.identity)
     runner = await management.serve(
         settings.management_port,
         metrics.registry,
@@ -63,6 +65,7 @@ async def run(settings: Settings) -> None:
         finally:
             await runner.cleanup()
             await api.close()
+            await lease_api.close()
 
 
 class _Kind:
@@ -108,7 +111,7 @@ async def _work(settings: Settings, supervisor: Supervisor, lease: Lease, stop: 
     """Watch, roll and keep the Lease; the first of them that ends, ends all."""
     ready = asyncio.Event()
     watching = kopf.operator(
-        registry=watch.registry(supervisor.mark, supervisor.touch),
+        registry=watch.registry(supervisor.mark, supervisor.touch, supervisor.ask),
         settings=watch.settings(),
         namespaces=[settings.namespace],
         stop_flag=stop,

@@ -7,6 +7,7 @@ PLURAL = "modelversions"
 MODEL_LABEL = "modelroll.dev/model"
 TARGET_ANNOTATION = "modelroll.dev/target"
 MOVE_ANNOTATION = "modelroll.dev/move"
+REMINDER_ANNOTATION = "modelroll.dev/reminder"
 RETRY_ANNOTATION = "modelroll.dev/retry"
 
 

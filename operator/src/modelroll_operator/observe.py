@@ -7,12 +7,13 @@ import hashlib
 import json
 from datetime import datetime
 
-from modelroll_operator import names
+from modelroll_operator import canary, names
 from modelroll_operator import rollout as rollouts
 from modelroll_operator import target as targets
 from modelroll_operator.api import Answer, Api, ApiError, Json
+from modelroll_operator.lists import Lists, Objects
 from modelroll_operator.observed import Attempt, Deployment, ModelVersion, Observed, Pod, PodStatus
-from modelroll_operator.pods import Pods, is_ready
+from modelroll_operator.pods import Awaited, Listed, Pods, is_ready
 
 
 class Snapshot:
@@ -33,18 +34,10 @@ class Snapshot:
 class Observer:
     """Makes snapshots."""
 
-    def __init__(self, api: Api, pods: Pods) -> None:
+    def __init__(self, api: Api, lists: Lists, pods: Pods) -> None:
         self._api = api
+        self._lists = lists
         self._pods = pods
-
-    async def deployments(self) -> dict[str, str]:
-        """The names of the Deployments that serve a model, with the model."""
-        items = (await self._deployments()).body["items"]
-        return {item["metadata"]["name"]: item["metadata"]["labels"][names.MODEL_LABEL] for item in items}
-
-    async def model_versions(self) -> Answer:
-        """The list of all ModelVersions of the namespace."""
-        return await self._api.call("GET", self._api.group(names.GROUP, names.PLURAL))
 
     async def snapshot(self, name: str) -> Snapshot | None:
         """One Deployment's surroundings; None when it is gone or serves no model.
@@ -52,7 +45,7 @@ class Observer:
         Raises:
             ApiError: a read was refused or not answered.
         """
-        answer = await self._deployments()
+        answer = await self._lists.deployments()
         items = answer.body["items"]
         item = next((one for one in items if one["metadata"]["name"] == name), None)
         if item is None:
@@ -66,7 +59,7 @@ class Observer:
         state = None
         if config_map is not None and is_owned(config_map, item["metadata"]["uid"]):
             state = rollouts.read(config_map.get("data") or {})
-        versions = [one for one in (await self.model_versions()).body["items"] if one["spec"]["model"] == model]
+        versions = [one for one in (await self._lists.model_versions()).body["items"] if one["spec"]["model"] == model]
         pods = await self._pods_of(item, {one["metadata"]["uid"] for one in sets}, state)
         observed = Observed(
             now=answer.date,
@@ -79,14 +72,11 @@ class Observer:
         )
         return Snapshot(observed, config_map, {one["metadata"]["uid"]: one for one in versions})
 
-    async def _deployments(self) -> Answer:
-        return await self._list(self._api.group(names.APPS, "deployments"), names.MODEL_LABEL)
-
-    async def _list(self, path: str, selector: str) -> Answer:
-        return await self._api.call("GET", path, query={"labelSelector": selector})
+    async def _list(self, path: str, selector: str, shape: type) -> Answer:
+        return await self._api.call("GET", path, query={"labelSelector": selector}, shape=shape)
 
     async def _replica_sets(self, deployment: Json) -> list[Json]:
-        answer = await self._list(self._api.group(names.APPS, "replicasets"), _selector(deployment))
+        answer = await self._list(self._api.group(names.APPS, "replicasets"), _selector(deployment), Objects)
         return [one for one in answer.body["items"] if is_owned(one, deployment["metadata"]["uid"])]
 
     async def _config_map(self, deployment: str) -> Json | None:
@@ -99,25 +89,32 @@ class Observer:
         return answer.body
 
     async def _pods_of(self, deployment: Json, owners: set[str], state: rollouts.State | None) -> tuple[Pod, ...]:
-        answer = await self._list(self._api.core("pods"), _selector(deployment))
+        answer = await self._list(self._api.core("pods"), _selector(deployment), Listed)
         owned = [
             pod
             for pod in answer.body["items"]
             if any(owner["uid"] in owners for owner in pod["metadata"].get("ownerReferences") or [])
             and pod["status"].get("phase") not in {"Succeeded", "Failed"}
         ]
-        content, revision = _destination(state)
-        statuses = await self._pods.statuses(owned, content, revision)
+        statuses = await self._pods.statuses((pod, awaited(pod["metadata"], state)) for pod in owned)
         return tuple(_pod(pod, statuses.get(pod["metadata"]["uid"])) for pod in owned)
 
 
-def _destination(state: rollouts.State | None) -> tuple[targets.Content, int]:
-    """Where pods shall get to: who is there need not be asked again."""
+def awaited(pod: Json, state: rollouts.State | None) -> Awaited:
+    """What a pod of this metadata is on its way to: who was asked for nothing yet has nowhere to come to.
+
+    In a rollout of a thousand pods, one at a time, that is one question a turn and not a thousand.
+    """
     if state is None:
-        return targets.ENV, 0
-    if state.rollout is not None and state.rollout.phase != "aborting":
-        return state.rollout.to, state.rollout.revision
-    return state.content, 0
+        return Awaited(None)
+    told = targets.decode(_annotation(pod, names.MOVE_ANNOTATION))
+    rollout = state.rollout
+    if rollout is not None and rollout.phase in {"moving", "applied"}:
+        born = targets.decode(_annotation(pod, names.TARGET_ANNOTATION))
+        is_told = any(one is not None and one.revision == rollout.revision for one in (told, born))
+        return Awaited(rollout.to, rollout.revision) if is_told else Awaited(None)
+    is_from_here = told is not None and told.content == state.content
+    return Awaited(state.content, told.revision if told is not None and is_from_here else 0)
 
 
 def _selector(deployment: Json) -> str:
@@ -205,6 +202,11 @@ def hindrance(status: Json) -> str | None:
     return None
 
 
+def _asks(spec: Json) -> str:
+    what = {name: value for name, value in spec.items() if name not in {"paused", "withdrawn"}}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def model_version(item: Json) -> ModelVersion:
     """A ModelVersion as `observed` has it."""
     metadata, spec, status = item["metadata"], item["spec"], item.get("status") or {}
@@ -216,7 +218,7 @@ def model_version(item: Json) -> ModelVersion:
     return ModelVersion(
         name=metadata["name"],
         uid=metadata["uid"],
-        generation=metadata["generation"],
+        asks=_asks(spec),
         deleting=metadata.get("deletionTimestamp") is not None,
         model=spec["model"],
         version=spec["version"],
@@ -225,6 +227,8 @@ def model_version(item: Json) -> ModelVersion:
         deployment=spec.get("deployment"),
         strategy=strategy.get("type", "RollingUpdate"),
         progress_deadline=strategy.get("progressDeadlineSeconds", 300),
+        max_parallel=strategy.get("maxParallel", 1),
+        canary=canary.read(strategy.get("canary")),
         allow_schema_change=strategy.get("allowSchemaChange", False),
         paused=spec.get("paused", False),
         withdrawn=spec.get("withdrawn", False),

@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from modelroll_operator import target as targets
+from modelroll_operator.canary import Canary, Numbers
 from modelroll_operator.rollout import State
-from modelroll_operator.target import Content
+from modelroll_operator.target import Content, Target
 
 # A pod that says one of these about a revision will not change its mind: waiting longer helps nobody.
 FINAL_REASONS = frozenset(
     {
+        "CandidateCrashed",
+        "CandidateRefused",
         "CrashedWhileLoading",
         "DigestMismatch",
         "GoldenRowsDiffer",
         "LoadFailed",
+        "LoadTimedOut",
         "ManifestInvalid",
         "ModelMismatch",
         "ModuleMissing",
@@ -24,6 +29,9 @@ FINAL_REASONS = frozenset(
         "PathRefused",
         "PolicyRefused",
         "SchemaChanged",
+        "SignatureInvalid",
+        "SignatureMismatch",
+        "SignatureMissing",
         "TargetInvalid",
         "TrainedWithOther",
         "VersionMismatch",
@@ -45,6 +53,32 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The candidate that a pod has beside what it serves.
+
+    Attributes:
+        content: What it is.
+        revision: Of the move that asked for it last.
+        numbers: How it has done since.
+    """
+
+    content: Content
+    revision: int
+    numbers: Numbers
+
+    def is_of(self, content: Content) -> bool:
+        """Whether it is `content`."""
+        return _is_same(self.content, content)
+
+
+def _is_same(found: Content, content: Content) -> bool:
+    if content.env:
+        return found.env
+    same = (found.version, found.path) == (content.version, content.path)
+    return same and content.digest in {None, found.digest}
+
+
+@dataclass(frozen=True, slots=True)
 class PodStatus:
     """What a pod says of itself on `/status`.
 
@@ -54,6 +88,7 @@ class PodStatus:
         wanted_revision: The highest revision that it has seen.
         failure: Why it does not serve what it was asked for, if it does not.
         loading: Whether it is loading.
+        candidate: What is beside it, if anything is.
     """
 
     live: Content | None
@@ -61,15 +96,11 @@ class PodStatus:
     wanted_revision: int | None
     failure: Failure | None
     loading: bool = False
+    candidate: Beside | None = None
 
     def serves(self, content: Content) -> bool:
         """Whether what answers is `content`."""
-        if self.live is None:
-            return False
-        if content.env:
-            return self.live.env
-        same = (self.live.version, self.live.path) == (content.version, content.path)
-        return same and content.digest in {None, self.live.digest}
+        return self.live is not None and _is_same(self.live, content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +133,29 @@ class Pod:
     hindrance: str | None
     status: PodStatus | None
 
+    @property
+    def asked(self) -> Target | None:
+        """What its own annotation asks for; None for nothing, or a revision that no server takes."""
+        move = targets.decode(self.move)
+        return None if move is None or move.revision > targets.HIGHEST_FOREIGN else move
+
+    @property
+    def told(self) -> int:
+        """The revision that its own annotation asks for; 0 for none."""
+        return 0 if self.asked is None else self.asked.revision
+
     def serves(self, content: Content) -> bool:
         """Whether it says that what answers is `content`."""
         return self.status is not None and self.status.serves(content)
+
+    def has_arrived(self, content: Content, revision: int) -> bool:
+        """Whether it says that `content` answers, at that revision or above."""
+        return self.status is not None and self.status.serves(content) and self.status.live_revision >= revision
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether it says that it has read what it was asked for: before that it may be about to do something else."""
+        return self.told == 0 or (self.status is not None and (self.status.wanted_revision or 0) >= self.told)
 
     def is_mute(self, now: datetime) -> bool:
         """Whether it has run for long enough to say what it serves, and never did."""
@@ -112,8 +163,8 @@ class Pod:
         return self.status is None and running
 
     def may_answer_otherwise(self, content: Content, now: datetime) -> bool:
-        """Whether it answers, or may, with anything but `content`: a draining pod does, until its grace is over."""
-        if self.serves(content):
+        """Whether it answers, or soon may, with anything but `content`: a draining pod does until its grace is over."""
+        if self.serves(content) and (self.terminating or self.has_heard):
             return False
         return (self.gone_by is None or now < self.gone_by) if self.terminating else self.ready
 
@@ -160,11 +211,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One ModelVersion: what it asks for, and what its status says."""
+    """One ModelVersion: what it asks for, and what its status says.
+
+    Attributes:
+        asks: What stands for all that its spec asks for, but for `paused` and `withdrawn`: these say when, not what.
+    """
 
     name: str
     uid: str
-    generation: int
+    asks: str
     deleting: bool
     model: str
     version: str
@@ -173,6 +228,8 @@ class ModelVersion:
     deployment: str | None
     strategy: str
     progress_deadline: int
+    max_parallel: int
+    canary: Canary | None
     allow_schema_change: bool
     paused: bool
     withdrawn: bool
@@ -198,6 +255,7 @@ class Observed:
         pods: Its pods, terminating ones included.
         past_targets: The annotations of its ReplicaSets' templates.
         versions: The ModelVersions of its model.
+        untold: Uids of those whose status the API server refused when it was written last.
     """
 
     now: datetime
@@ -207,6 +265,7 @@ class Observed:
     pods: tuple[Pod, ...]
     past_targets: tuple[str, ...]
     versions: tuple[ModelVersion, ...]
+    untold: frozenset[str] = frozenset()
 
     def fault(self, content: Content) -> str:
         """Why the first of the pods that ought to serve `content` does not, and will not by itself; empty for none."""
@@ -231,6 +290,8 @@ class Observed:
                 yield True, f"{pod.name}: {pod.status.failure.reason}: {pod.status.failure.message}"
             elif pod.status is not None and pod.status.loading:
                 yield False, f"{pod.name} is loading it"
+            elif not pod.has_heard:
+                yield False, f"{pod.name} has not said yet that it has heard of it"
 
     @property
     def outgoing(self) -> tuple[Pod, ...]:

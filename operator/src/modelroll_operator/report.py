@@ -6,9 +6,10 @@ Reconciling, Degraded, Stalled and Conflict are there only while true, as kstatu
 
 from dataclasses import dataclass
 
-from modelroll_operator import liverule
+from modelroll_operator import canary, liverule
 from modelroll_operator.observed import ModelVersion, Observed
-from modelroll_operator.rollout import State
+from modelroll_operator.plan import stages
+from modelroll_operator.rollout import Rollout, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,31 @@ class PodCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryStatus:
+    """How a candidate does, over all pods.
+
+    Attributes:
+        stage: Which, from 1.
+        stages: How many there are.
+        percent: Of the requests that it answers.
+        requests: That were answered by it, or compared.
+        rows: Of these.
+        error_rate: Share of them that it raised on.
+        disagreement: Share of those compared that it predicts differently.
+        latency_ratio: Its computing time to the live version's; None while nothing was compared.
+    """
+
+    stage: int
+    stages: int
+    percent: float
+    requests: int
+    rows: int
+    error_rate: float
+    disagreement: float
+    latency_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What is to be said of one ModelVersion.
 
@@ -46,6 +72,7 @@ class Report:
         served_digest: What the pods report for it; None when nobody serves it.
         succeeded: The key under which it went live, when it is live.
         revision: The revision that it is settled at, when it is live.
+        canary: How it does as a candidate; None while it is none: what was said last stays.
     """
 
     conditions: tuple[Condition, ...]
@@ -53,6 +80,7 @@ class Report:
     served_digest: str | None = None
     succeeded: str | None = None
     revision: int | None = None
+    canary: CanaryStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +102,7 @@ def report(seen: Observed, version: ModelVersion) -> Report:
     stand = _stand(seen, version, state, live=live)
     serving = [pod for pod in seen.serving if pod.serves(version.content)]
     verified = bool(serving)
-    digests = {pod.status.live.digest for pod in serving if pod.status is not None and pod.status.live is not None}
+    digests = _digests(seen, version)
     rolled_out = live and len(serving) == len(seen.serving) and verified
     conditions = [
         Condition("Ready", stand.ready, stand.reason, stand.message),
@@ -97,7 +125,15 @@ def report(seen: Observed, version: ModelVersion) -> Report:
         served_digest=digests.pop() if len(digests) == 1 else None,
         succeeded=liverule.key(version, seen.deployment.template_hash) if live else None,
         revision=state.settled.revision if live and state.settled is not None else None,
+        canary=_canary(seen, version, state.rollout),
     )
+
+
+def _digests(seen: Observed, version: ModelVersion) -> set[str]:
+    """What the pods that serve a version say that its bytes hash to."""
+    serving = (pod.status for pod in seen.serving if pod.serves(version.content))
+    lives = (status.live for status in serving if status is not None)
+    return {live.digest for live in lives if live is not None and live.digest is not None}
 
 
 def unresolved(version: ModelVersion, siblings: tuple[str, ...]) -> Report:
@@ -139,21 +175,75 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
             f"another ModelVersion of {version.model} has the version {version.version} too; withdraw or delete one"
         )
         return _Stand("False", "Conflict", sentence, "Conflict")
-    if live:
-        if seen.deployment.desired > 0 and not any(pod.serves(version.content) for pod in seen.serving):
-            waits = seen.hold_up(version.content)
-            return _Stand("False", "Degraded", "no Ready pod serves it" + (f": {waits}" if waits else ""), "Degraded")
-        fault = seen.fault(version.content)
-        if fault:
-            return _Stand("False", "Degraded", f"it answers, but not from every pod: {fault}", "Degraded")
-        return _Stand("True", "Live", f"every new pod serves {version.version}")
+    if live or (rollout is not None and rollout.phase == "aborting" and state.content == version.content):
+        return _answering(seen, version, rollout, live=live)
     if rollout is not None and rollout.to == version.content and rollout.phase in {"moving", "applied"}:
-        trouble = seen.hold_up(version.content)
-        sentence = f"pods are moving to {version.version}" + (f"; {trouble}" if trouble else "")
-        return _Stand("False", "Progressing", sentence, "Reconciling")
+        return _moving(seen, version, rollout)
     if choice.live is not None and choice.live.uid == version.uid:
         return _waiting(seen, version)
     return _superseded(choice, version)
+
+
+def _answering(seen: Observed, version: ModelVersion, rollout: Rollout | None, *, live: bool) -> _Stand:
+    """It is settled: as the end of a rollout, or because the one to another version is being undone."""
+    serving = any(pod.serves(version.content) for pod in seen.serving)
+    if seen.deployment.desired > 0 and not serving:
+        waits = seen.hold_up(version.content)
+        return _Stand("False", "Degraded", "no Ready pod serves it" + (f": {waits}" if waits else ""), "Degraded")
+    digests = _digests(seen, version)
+    if len(digests) > 1:
+        sentence = f"pods answer from different bytes at {version.path}: {', '.join(sorted(digests))}"
+        return _Stand("False", "DigestsDiffer", f"{sentence}; say in spec.digest which is meant", "Degraded")
+    if not live and rollout is not None:
+        sentence = f"{version.version} answers; the rollout to {rollout.to.version} is being undone"
+        return _Stand("True", "Live", sentence)
+    fault = seen.fault(version.content)
+    if fault:
+        return _Stand("False", "Degraded", f"it answers, but not from every pod: {fault}", "Degraded")
+    return _Stand("True", "Live", f"every new pod serves {version.version}")
+
+
+def _moving(seen: Observed, version: ModelVersion, rollout: Rollout) -> _Stand:
+    if _is_in_stage(version, rollout) and stages.is_watching(rollout):
+        return _in_stage(seen, version, rollout)
+    trouble = seen.hold_up(version.content)
+    sentence = f"pods are moving to {version.version}" + (f"; {trouble}" if trouble else "")
+    return _Stand("False", "Progressing", sentence, "Reconciling")
+
+
+def _is_in_stage(version: ModelVersion, rollout: Rollout) -> bool:
+    is_this = rollout.to == version.content and rollout.phase == "moving"
+    return is_this and stages.asked(rollout, version) is not None
+
+
+def _in_stage(seen: Observed, version: ModelVersion, rollout: Rollout) -> _Stand:
+    wanted = stages.asked(rollout, version)
+    assert wanted is not None
+    assert rollout.stage is not None
+    found = stages.judged(seen, rollout, wanted)
+    sentence = canary.sentence(wanted, rollout.stage, stages.numbers(seen, rollout))
+    reason = "CanaryInconclusive" if found.reason == "CanaryInconclusive" else "Canary"
+    return _Stand("False", reason, f"{sentence}; {found.message}" if found.message else sentence, "Reconciling")
+
+
+def _canary(seen: Observed, version: ModelVersion, rollout: Rollout | None) -> CanaryStatus | None:
+    if rollout is None or not _is_in_stage(version, rollout):
+        return None
+    wanted = stages.asked(rollout, version)
+    assert wanted is not None
+    assert rollout.stage is not None
+    numbers = stages.numbers(seen, rollout)
+    ratio = numbers.latency_ratio
+    return CanaryStatus(
+        stage=rollout.stage + 1,
+        stages=len(wanted.stages),
+        percent=wanted.stages[rollout.stage].percent,
+        requests=numbers.requests,
+        rows=numbers.rows,
+        error_rate=round(numbers.error_rate, 4),
+        disagreement=round(numbers.disagreement, 4),
+        latency_ratio=None if ratio is None else round(ratio, 2),
+    )
 
 
 def _waiting(seen: Observed, version: ModelVersion) -> _Stand:

@@ -12,7 +12,7 @@ import structlog
 from modelroll_operator import names
 from modelroll_operator.api import MERGE, Api, ApiError, Json
 from modelroll_operator.observed import Attempt, Deployment
-from modelroll_operator.report import Condition, PodCounts, Report
+from modelroll_operator.report import CanaryStatus, Condition, PodCounts, Report
 
 HISTORY = 10
 LONGEST_RETRY = 1024  # characters, as the CRD has it
@@ -50,6 +50,8 @@ class StatusWriter:
             "pods": None if report.pods is None else _counted(report.pods),
             "servedDigest": report.served_digest,
         }
+        if report.canary is not None:
+            after["canary"] = _canary(report.canary)
         retry = (item["metadata"].get("annotations") or {}).get(names.RETRY_ANNOTATION)
         if retry is not None:
             after["lastHandledRetry"] = retry[:LONGEST_RETRY]
@@ -161,6 +163,19 @@ def _with_entry(status: Json, entry: Json) -> list[Json]:
     return [{name: value for name, value in entry.items() if value is not None}, *(status.get("history") or [])][
         :HISTORY
     ]
+
+
+def _canary(canary: CanaryStatus) -> Json:
+    said = {
+        "stage": canary.stage,
+        "stages": canary.stages,
+        "percent": canary.percent,
+        "requests": canary.requests,
+        "rows": canary.rows,
+        "errorRate": canary.error_rate,
+        "disagreement": canary.disagreement,
+    }
+    return said if canary.latency_ratio is None else said | {"latencyRatio": canary.latency_ratio}
 
 
 def _counted(pods: PodCounts) -> Json:

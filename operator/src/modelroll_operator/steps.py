@@ -19,9 +19,15 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Something is under way; look again soon."""
+    """Something is under way; look again soon.
+
+    Attributes:
+        why: What.
+        seconds: After which; None: at once, and then less and less often.
+    """
 
     why: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,9 @@ class Save:
     """
 
     state: State
-    why: Literal["begin", "applied", "hold", "go on", "settle", "abort", "recover", "outrank"]
+    why: Literal[
+        "begin", "applied", "hold", "go on", "watch", "stage", "promote", "settle", "abort", "recover", "outrank"
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class ApplyTemplate:
 
 @dataclass(frozen=True, slots=True)
 class MovePods:
-    """Ask running pods to take what is settled."""
+    """Ask running pods, by their own annotation, to take something."""
 
     pods: tuple[Pod, ...]
     annotation: str

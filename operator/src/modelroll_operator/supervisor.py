@@ -5,17 +5,20 @@ Owns the actors and the marks. Decides nothing about rollouts.
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import aiohttp
 import structlog
 
-from modelroll_operator import liverule
+from modelroll_operator import liverule, names
 from modelroll_operator.actor import LONGEST_BACK_OFF, Actor
-from modelroll_operator.api import Api, ApiError
+from modelroll_operator.api import Api, ApiError, Json
 from modelroll_operator.carry_out import Hands
+from modelroll_operator.lists import Lists
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.observe import Observer, model_version
 from modelroll_operator.pods import Pods
+from modelroll_operator.reminding import Reminder
 from modelroll_operator.report import unresolved
 from modelroll_operator.status import StatusWriter
 
@@ -32,20 +35,37 @@ class Supervisor:
         self._session = session
         self._metrics = metrics
         self._status = StatusWriter(api)
-        self._observer = Observer(api, Pods(session))
+        self._lists = Lists(api)
         self._actors: dict[str, tuple[Actor, asyncio.Task[None]]] = {}
         self._deployments: dict[str, str] = {}
+        self._asked: dict[str, Json] = {}  # of each ModelVersion, what is not its status
         self._dirty = asyncio.Event()
         self._dirty.set()
         self.turned = time.monotonic()
 
-    def mark(self, deployment: str | None) -> None:
-        """This Deployment, or what may be about any of them, changed."""
-        if deployment is None:
-            self._mark_all()
-        elif self.touch(deployment):
+    def mark(self, deployment: str, model: str) -> None:
+        """This Deployment, which serves this model, changed."""
+        if not self.touch(deployment) or self._deployments.get(deployment) != model:
+            self._dirty.set()
+
+    def ask(self, item: Json, is_there: bool = True) -> None:
+        """This ModelVersion changed: the affair of the Deployments of its model, or ours where it is for none.
+
+        A change of its status alone is our own doing: the numbers of a canary, written down, would have us look at once
+        for the next ones.
+        """
+        version = model_version(item)
+        asked = _asked(item)
+        if is_there and self._asked.get(version.uid) == asked:
             return
-        self._dirty.set()
+        self._asked[version.uid] = asked
+        if not is_there:
+            del self._asked[version.uid]
+        siblings = _serving(self._deployments, version.model)
+        for name in siblings:
+            self.touch(name)
+        if not any(liverule.resolved(version, siblings, name) for name in siblings):
+            self._dirty.set()
 
     def touch(self, deployment: str) -> bool:
         """Something of this Deployment's changed, such as a pod; whether it is one of ours: most are not."""
@@ -54,10 +74,6 @@ class Supervisor:
             return False
         known[0].mark()
         return True
-
-    def _mark_all(self) -> None:
-        for actor, _ in self._actors.values():
-            actor.mark()
 
     async def run(self) -> None:
         """Supervise until cancelled."""
@@ -94,33 +110,35 @@ class Supervisor:
         self.turned = time.monotonic()
 
     async def _turn(self) -> None:
-        deployments = await self._observer.deployments()
+        items = (await self._lists.deployments()).body["items"]
+        deployments = {item["metadata"]["name"]: item["metadata"]["labels"][names.MODEL_LABEL] for item in items}
         for name, (_, task) in list(self._actors.items()):
             if task.done():
                 del self._actors[name]
                 # An actor ends by itself when its Deployment is gone; any other end is a fault of ours, to be seen.
                 task.result()
-        if deployments != self._deployments:
-            # Which Deployment a ModelVersion is for may depend on all that serve its model.
-            self._deployments = deployments
-            self._mark_all()
+        changed = {model for _, model in deployments.items() ^ self._deployments.items()}
+        self._deployments = deployments
+        for model in changed:  # which Deployment a ModelVersion is for may depend on all that serve its model
+            for name in _serving(deployments, model):
+                self.touch(name)
         for name in deployments.keys() - self._actors.keys():
             self._actors[name] = self._start(name)
         await self._report_orphans(deployments)
 
     def _start(self, name: str) -> tuple[Actor, asyncio.Task[None]]:
-        observer, hands = Observer(self._api, Pods(self._session)), Hands(self._api, self._status)
-        actor = Actor(name, observer, self._status, hands, self._metrics)
+        observer, hands = Observer(self._api, self._lists, Pods(self._session)), Hands(self._api, self._status)
+        actor = Actor(name, observer, self._status, hands, Reminder(self._api), self._metrics)
         task = asyncio.create_task(actor.run(self._alive), name=f"actor {name}")
         # A Deployment that is gone may be back already, and its ModelVersions are for none until then.
         task.add_done_callback(lambda _: self._dirty.set())
         return actor, task
 
     async def _report_orphans(self, deployments: dict[str, str]) -> None:
-        answer = await self._observer.model_versions()
+        answer = await self._lists.model_versions()
         for item in answer.body["items"]:
             version = model_version(item)
-            siblings = tuple(sorted(name for name, model in deployments.items() if model == version.model))
+            siblings = _serving(deployments, version.model)
             if version.deleting or any(liverule.resolved(version, siblings, name) for name in siblings):
                 continue
             try:
@@ -128,3 +146,14 @@ class Supervisor:
             except ApiError as error:
                 if error.status not in {404, 409} and not error.is_about_the_body:  # gone, or changed: seen next turn
                     raise
+
+
+def _serving(deployments: Mapping[str, str], model: str) -> tuple[str, ...]:
+    """The names of those that serve the model."""
+    return tuple(sorted(name for name, served in deployments.items() if served == model))
+
+
+def _asked(item: Json) -> Json:
+    """What of a ModelVersion people write; a spec that changes has another generation."""
+    metadata = item["metadata"]
+    return {name: metadata.get(name) for name in ("generation", "annotations", "labels", "deletionTimestamp")}

@@ -34,8 +34,32 @@ class Baseline(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     env: bool = False
 
 
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a pod is to have beside what it serves, and what that is to do there.
+
+    Attributes:
+        percent: Of the requests that it answers.
+        shadow: Whether other requests are computed by it, too, and compared.
+    """
+
+    version: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    env: bool = False
+    percent: float = 0.0
+    shadow: bool = False
+
+
 class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A content at a revision. The highest revision that a pod sees wins."""
+    """A content at a revision. The highest revision that a pod sees wins.
+
+    Attributes:
+        baseline: What its schema is to be compatible with.
+        attempt: Names the rollout, for logs.
+        trial: Seconds that it gets to be loaded in a process of its own, before the one that answers loads it; where
+            there is a candidate, that one.
+        candidate: What is to be beside it.
+    """
 
     revision: Revision
     version: str | None = None
@@ -44,6 +68,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     env: bool = False
     baseline: Baseline | None = None
     attempt: str | None = None
+    trial: int | None = None
+    candidate: Candidate | None = None
 
     @property
     def content(self) -> Content:
@@ -51,7 +77,15 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return Content(version=self.version, path=self.path, digest=self.digest, env=self.env)
 
 
-def target(content: Content, revision: int, *, baseline: Content | None = None, attempt: str | None = None) -> Target:
+def target(
+    content: Content,
+    revision: int,
+    *,
+    baseline: Content | None = None,
+    attempt: str | None = None,
+    trial: int | None = None,
+    candidate: Candidate | None = None,
+) -> Target:
     """`content` at `revision`, with what is asked for besides."""
     gate = None if baseline is None else Baseline(path=baseline.path, digest=baseline.digest, env=baseline.env)
     return Target(
@@ -62,6 +96,20 @@ def target(content: Content, revision: int, *, baseline: Content | None = None, 
         env=content.env,
         baseline=gate,
         attempt=attempt,
+        trial=trial,
+        candidate=candidate,
+    )
+
+
+def candidate(content: Content, percent: float) -> Candidate:
+    """`content` as a candidate that answers so many requests of a hundred, and is compared on others."""
+    return Candidate(
+        version=content.version,
+        path=content.path,
+        digest=content.digest,
+        env=content.env,
+        percent=percent,
+        shadow=True,
     )
 
 

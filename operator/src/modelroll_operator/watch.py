@@ -9,15 +9,17 @@ from typing import Any
 import kopf
 
 from modelroll_operator import names
+from modelroll_operator.api import Json
 
-Mark = Callable[[str | None], None]  # the name of a Deployment; None: any of them
-Touch = Callable[[str], object]  # the name of what may be a Deployment that serves a model
+Mark = Callable[[str, str], object]  # the name of a Deployment that serves a model, and the model's
+Touch = Callable[[str], object]  # the name of what may be one
+Ask = Callable[[Json, bool], object]  # a ModelVersion, and whether it is there still
 
 _SUFFIX = names.config_map("")
 
 
-def registry(mark: Mark, touch: Touch) -> kopf.OperatorRegistry:
-    """Handlers that mark Deployments dirty, and touch those that something of theirs belongs to."""
+def registry(mark: Mark, touch: Touch, ask: Ask) -> kopf.OperatorRegistry:
+    """Handlers that mark Deployments, touch those that something of theirs belongs to, and pass ModelVersions on."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -25,12 +27,12 @@ def registry(mark: Mark, touch: Touch) -> kopf.OperatorRegistry:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.event("modelroll.dev", "v1alpha1", "modelversions", registry=handlers)
-    def on_model_version(**_: Any) -> None:
-        mark(None)
+    def on_model_version(body: kopf.Body, event: kopf.RawEvent, **_: Any) -> None:
+        ask(dict(body), event["type"] != "DELETED")
 
     @kopf.on.event("apps", "v1", "deployments", labels={names.MODEL_LABEL: kopf.PRESENT}, registry=handlers)
-    def on_deployment(name: str | None, **_: Any) -> None:
-        mark(name)
+    def on_deployment(name: str, labels: kopf.Labels, **_: Any) -> None:
+        mark(name, labels[names.MODEL_LABEL])
 
     @kopf.on.event("", "v1", "configmaps", labels={names.MODEL_LABEL: kopf.PRESENT}, registry=handlers)
     def on_config_map(name: str | None, **_: Any) -> None:
