@@ -42,6 +42,11 @@ test: setup ## Set everything up and run every test that this machine can run (A
 test-fast: setup ## The tests that need no cluster
 	@CLUSTER=embedded $(RUN) pytest --ignore=tests/e2e $(ARGS)
 
+.PHONY: chaos
+chaos: setup ## Rollouts of every kind while pods and operators die at random (ROUNDS=50 REQUESTS=200000 RATE=100 SEED=7)
+	@hack/cluster up
+	@eval "$$(hack/cluster env)" && $(RUN) pytest tests/e2e/test_chaos.py $(ARGS)
+
 .PHONY: bench
 bench: setup ## Measure modelroll beside the bare server and every peer, an hour (ARGS="--model forest" narrows)
 	@$(RUN) python -m benchmarks setup
@@ -50,6 +55,10 @@ bench: setup ## Measure modelroll beside the bare server and every peer, an hour
 .PHONY: bench-quick
 bench-quick: setup ## The same in three minutes: no peers but the tutorial server
 	@$(RUN) python -m benchmarks run --quick $(ARGS)
+
+.PHONY: scale
+scale: setup ## What rollouts over 10 to 1,000 pods, and 200 Deployments, cost the operator, by simulation, half an hour (docs/scale.md)
+	@$(RUN) python -m hack.scale $(ARGS)
 
 .PHONY: estimators
 estimators: setup ## Pack every estimator of scikit-learn that predicts; writes docs/estimators.md (ARGS="Ridge SVC" for some)
@@ -62,6 +71,11 @@ requests-with-cache: setup ## Ask a model that takes a second the same things, w
 .PHONY: requests-without-cache
 requests-without-cache: setup ## The same without the cache
 	@$(RUN) python -m hack.requests
+
+.PHONY: rollouts
+rollouts: setup ## Seconds that rollouts take on the cluster, and what callers notice of them (ARGS="--rounds 3" for fewer)
+	@hack/cluster up
+	@eval "$$(hack/cluster env)" && $(RUN) python -m hack.rollouts $(ARGS)
 
 .PHONY: lint
 lint: setup ## Formatting, lint, types and layers

@@ -23,6 +23,8 @@ HOW_TO_GET = {
     "helm": f"the helm command: {_BUILT}, or see https://helm.sh/docs/intro/install",
     "wrk": "the load generator wrk: apt-get install wrk, or see https://github.com/wg/wrk",
     "redis": "redis-server or valkey-server: `apt-get install redis-server` on Debian, or see https://redis.io/docs",
+    "faketime": "the command faketime: `apt-get install faketime` on Debian, or see https://github.com/wolfcw/libfaketime",
+    "openssl": "the openssl command: `apt-get install openssl` on Debian",
     "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
 }
 

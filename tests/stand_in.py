@@ -64,29 +64,37 @@ def version(
     described = manifest(number, inputs)
     digest = "sha256:" + number.replace(".", "") * 16
     found = content or Content(number, f"churn/{number}", digest)
-    return Version(
-        found, described, JsonDecoder(Schema(inputs)), runtime or Echo(), digest, "2026-01-01T00:00:00Z", 0.01
-    )
+    return Version(found, described, JsonDecoder(Schema(inputs)), runtime or Echo(), digest, 0.01)
 
 
 class Loads:
-    """A load function that remembers what it was asked, and fails or waits as it is told."""
+    """Loads that remember what they were asked, and fail or wait as they are told."""
 
     def __init__(self) -> None:
         self.asked: list[Content] = []
         self.baselines: list[Content | None] = []
         self.failing: dict[str | None, Exception] = {}
+        self.hanging: dict[str | None, threading.Event] = {}
+        self.inputs: dict[str | None, list[Input]] = {}
         self.during: Callable[[], None] = lambda: None
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def __call__(self, content: Content, baseline: Content | None) -> Version:
+    def check_baseline(self, manifest: Manifest, baseline: Content | None) -> None:
+        """Find every manifest right."""
+        del manifest
+        self.baselines.append(baseline)
+
+    def load(self, content: Content, baseline: Content | None) -> Version:
         """Load."""
         self.asked.append(content)
         self.baselines.append(baseline)
         self.during()
         assert self.may_end.wait(10)
+        if content.path in self.hanging:
+            assert self.hanging[content.path].wait(10)
         if content.path in self.failing:
             raise self.failing[content.path]
         number = content.version or "1.0.0"
-        return version(number, content=Content(number, content.path, f"sha256:{number}", content.env))
+        found = Content(number, content.path, f"sha256:{number}", content.env)
+        return version(number, content=found, inputs=self.inputs.get(content.path, INPUTS))

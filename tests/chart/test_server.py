@@ -1,5 +1,7 @@
 """The server's objects: what each template renders, and what each condition changes."""
 
+import json
+
 import pytest
 
 from chart.rendering import environment, pod_of, render, template
@@ -64,6 +66,7 @@ def test_every_variable_of_the_server_is_set() -> None:
         "STATE_DIR": "/run/modelroll/state",
         "ARTIFACT_POLICY": "digest",
         "LOAD": "preload",
+        "KEEP_PREVIOUS": "true",
         "EXTRA_FIELDS": "refuse",
         "MAX_BATCH_SIZE": "32",
         "MAX_BATCH_DELAY_MS": "0",
@@ -89,6 +92,7 @@ def test_every_variable_of_the_server_is_set() -> None:
     [
         ("artifactPolicy=any", "ARTIFACT_POLICY", "any"),
         ("load=lazy", "LOAD", "lazy"),
+        ("keepPrevious=false", "KEEP_PREVIOUS", "false"),
         ("extraFields=ignore", "EXTRA_FIELDS", "ignore"),
         ("batching.maxSize=64", "MAX_BATCH_SIZE", "64"),
         ("grpc.enabled=false", "GRPC_PORT", "off"),
@@ -106,6 +110,21 @@ def test_every_variable_of_the_server_is_set() -> None:
 )
 def test_a_value_reaches_the_server(setting: str, name: str, value: str) -> None:
     assert environment(render(setting)[DEPLOYMENT])[name] == value
+
+
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
+
+
+def test_the_key_whose_signatures_count_reaches_the_server_line_by_line() -> None:
+    settings = ("artifactPolicy=signed", f"signing={json.dumps({'publicKey': PUBLIC_KEY})}")
+    variables = environment(render(*settings)[DEPLOYMENT])
+    assert (variables["ARTIFACT_POLICY"], variables["SIGNING_PUBLIC_KEY"]) == ("signed", PUBLIC_KEY)
+
+
+def test_or_it_comes_from_a_secret() -> None:
+    settings = ("artifactPolicy=signed", "signing.publicKeySecret.name=keys", "signing.publicKeySecret.key=ours.pem")
+    variables = environment(render(*settings)[DEPLOYMENT])
+    assert variables["SIGNING_PUBLIC_KEY"] == {"secretKeyRef": {"name": "keys", "key": "ours.pem"}}
 
 
 def test_the_cache_is_off_unless_there_is_a_size_or_a_redis() -> None:

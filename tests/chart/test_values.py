@@ -8,6 +8,8 @@ from chart.rendering import CHART, template
 
 pytestmark = pytest.mark.needs("helm")
 
+PUBLIC_KEY = "-----BEGIN PUBLIC KEY----- …"
+
 
 @pytest.mark.parametrize(
     ("setting", "where"),
@@ -20,6 +22,10 @@ pytestmark = pytest.mark.needs("helm")
         ("load=watch", "/load"),
         ("load=per-request", "/load"),
         ("artifactPolicy=none", "/artifactPolicy"),
+        ("signing.publicKey=garbage", "/signing/publicKey"),
+        ("signing.publicKey=-----BEGIN EC PRIVATE KEY-----", "/signing/publicKey"),
+        ("signing.key=a", "/signing"),
+        ("signing.publicKeySecret.key=", "/signing/publicKeySecret/key"),
         ("extraFields=drop", "/extraFields"),
         ("workers=0", "/workers"),
         ("workers=many", "/workers"),
@@ -64,6 +70,13 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
         (("cache.url=redis://redis", "cache.urlSecret.name=redis"), "cache.url and cache.urlSecret.name both say"),
         (("cache.size=64Mi", "cache.keySecret.name=redis"), "cache.keySecret.name signs what is in a Redis"),
         (("cache.url=redis://redis", 'env=[{"name":"CACHE_URL","value":"redis://other"}]'), "env has CACHE_URL"),
+        (("artifactPolicy=signed",), "artifactPolicy is signed, and nothing says whose signatures count"),
+        (("signing.publicKeySecret.name=keys",), "artifactPolicy is digest, under which no signature is looked at"),
+        (("artifactPolicy=any", f"signing.publicKey={PUBLIC_KEY}"), "artifactPolicy is any, under which no signature"),
+        (
+            ("artifactPolicy=signed", "signing.publicKeySecret.name=keys", f"signing.publicKey={PUBLIC_KEY}"),
+            "signing.publicKey and signing.publicKeySecret.name both say",
+        ),
         (("persistence.existingClaim=m", "persistence.size=2Gi"), "persistence.existingClaim names a claim"),
         (("persistence.existingClaim=m", "persistence.accessMode=ReadWriteMany"), "persistence.accessMode would"),
         (("persistence.existingClaim=m", "persistence.storageClassName=fast"), "persistence.storageClassName would"),

@@ -2,8 +2,11 @@
 
 One program that needs only Python and aiohttp, so that it runs on a laptop and, as it is, in a pod. It sends each
 request once: nothing is retried (aiohttp itself retries idempotent methods only, and POST is none), no redirect is
-followed. Every request sent is one line, whatever came back: an answer that cannot be checked is a failure. It ends
-after `--seconds`, at the end of its standard input, or at SIGTERM, and says on stderr when it sent less than its rate.
+followed. With --resend-cut a request whose connection was refused, or cut before the answer was there, as when a
+process is killed, is sent once more after so many seconds, and says when it was cut, and by what ("cut", as
+time.time() has it, "cut_by"): who judges knows whether it may have been. Every request sent is one line,
+whatever came back: an answer that cannot be checked is a failure. It ends after `--seconds`, at the end of its standard
+input, or at SIGTERM, and says on stderr when it sent less than its rate.
 
     python client.py --url http://churn:8000 --rows rows.jsonl --rate 25 --seconds 60 [--no-keep-alive]
 """
@@ -49,9 +52,20 @@ def fault(answer: Any, headers: Any, expected: dict[str, Json]) -> str | None:
     return None
 
 
-async def ask(session: aiohttp.ClientSession, url: str, body: bytes, expected: dict[str, Json]) -> Json:
+async def ask(
+    session: aiohttp.ClientSession, url: str, body: bytes, expected: dict[str, Json], *, resend_cut: float | None = None
+) -> Json:
     """Send one request, and say what came of it."""
-    record: Json = {"start": time.time(), "version": None, "digest": None, "status": None, "error": None}
+    record = await ask_once(session, url, body, expected)
+    if resend_cut is None or record["cut"] is None:
+        return record
+    await asyncio.sleep(resend_cut)  # as clients do that back off: until then it may meet the dead process again
+    return await ask_once(session, url, body, expected) | {"cut": record["cut"], "cut_by": record["error"]}
+
+
+async def ask_once(session: aiohttp.ClientSession, url: str, body: bytes, expected: dict[str, Json]) -> Json:
+    """The same, without a second try."""
+    record: Json = {"start": time.time(), "version": None, "digest": None, "status": None, "error": None, "cut": None}
     headers = {"Content-Type": "application/json"}
     began = time.perf_counter()
     try:
@@ -66,6 +80,8 @@ async def ask(session: aiohttp.ClientSession, url: str, body: bytes, expected: d
                 record["error"] = None if wrong is None else f"wrong: {wrong}"
     except Exception as error:  # noqa: BLE001  a request that leaves no record would be a failure that nobody counts
         record["error"] = f"{type(error).__name__}: {error}"
+        if isinstance(error, aiohttp.ClientConnectionError | ConnectionError):
+            record["cut"] = time.time()
     record["end"] = time.time()
     record["ms"] = (time.perf_counter() - began) * 1000
     record["ok"] = record["error"] is None
@@ -85,7 +101,7 @@ async def load(arguments: argparse.Namespace, stop: asyncio.Event) -> None:
 
     async def one(session: aiohttp.ClientSession, body: bytes, expected: dict[str, Json]) -> None:
         try:
-            record = await ask(session, arguments.url, body, expected)
+            record = await ask(session, arguments.url, body, expected, resend_cut=arguments.resend_cut)
             sys.stdout.write(json.dumps(record) + "\n")
         finally:
             slots.release()
@@ -124,6 +140,9 @@ async def main() -> None:
     parser.add_argument("--connections", type=int, default=16, help="requests under way at once, at most")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds after which a request has failed")
     parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument(
+        "--resend-cut", type=float, help="send once more, after so many seconds, what a cut connection left unanswered"
+    )
     parser.add_argument("--keep-alive", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     stop = asyncio.Event()

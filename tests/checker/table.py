@@ -1,9 +1,14 @@
 """The small table at the end of a run."""
 
+import time
+from collections import Counter
+
 from rich.console import Console
 from rich.table import Table
 
-from checker.verdict import Verdict
+from checker.verdict import Record, Verdict
+
+LINES = 40
 
 
 def show(verdict: Verdict, times: dict[str, float]) -> None:
@@ -26,5 +31,16 @@ def show(verdict: Verdict, times: dict[str, float]) -> None:
     for what, seconds in times.items():
         table.add_row(f"{what}: apply → live", f"{seconds:.1f} s")
     Console().print(table)
+    for line in _summed_up(verdict.failed):
+        Console(stderr=True).print(line)
     for record in (*verdict.failed, *verdict.illegal)[:5]:
         Console(stderr=True).print(record)
+
+
+def _summed_up(failed: tuple[Record, ...]) -> list[str]:
+    """How many failed in which second, and of what."""
+    found = Counter(
+        (int(one.get("cut") or one.get("start", 0)), one.get("error") or one.get("cut_by") or "") for one in failed
+    )
+    times = sorted(found)[:LINES]
+    return [f"{time.strftime('%H:%M:%S', time.localtime(at))} {found[at, why]} × {why}" for at, why in times]

@@ -1,6 +1,7 @@
 """What a run's requests come to: failed, wrong, illegal, by version, how fast. Pure."""
 
 import math
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 
 Record = dict[str, Any]
 Timeline = Sequence[tuple[float, frozenset[str]]]
+Window = tuple[float, float]
+"""From and until when, in seconds, as time.time() has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,10 @@ class Verdict:
 
     Attributes:
         requests: How many were sent.
-        failed: Those with no answer, with a status other than 200, or with a wrong answer.
+        failed: Those with no answer, a status other than 200, a wrong answer, or a connection that was cut while nobody
+            had killed a process.
         illegal: Those that a version answered which was not legal at any instant between start and end.
+        cut: How many had their connection cut by a kill, and were answered when sent once more.
         by_version: How many each version answered.
         digests: Every digest that each version answered under.
         p50: Milliseconds; of those that were answered.
@@ -28,41 +33,65 @@ class Verdict:
     requests: int
     failed: tuple[Record, ...]
     illegal: tuple[Record, ...]
+    cut: int
     by_version: dict[str, int]
     digests: dict[str, frozenset[str]]
     p50: float
     p99: float
 
 
-def judge(records: Iterable[Record], timeline: Timeline) -> Verdict:
-    """Judge a run.
+def judge(records: Iterable[Record], timeline: Timeline, kills: Sequence[Window] = ()) -> Verdict:
+    """Judge a run, in one pass: a long one has more records than anybody wants to hold.
 
     Args:
         records: What `client` printed.
         timeline: From which moment on which versions were legal, oldest first.
+        kills: While a process that was killed may have cut connections. A cut at any other moment is a failure, even
+            where the second try was answered.
     """
-    listed = list(records)
-    answered = [one for one in listed if one["ok"]]
-    times = sorted(one["ms"] for one in answered)
+    failed: list[Record] = []
+    illegal: list[Record] = []
+    times = array("d")
+    by_version: Counter[str] = Counter()
+    digests: dict[str, set[str]] = {}
+    requests = cut = 0
+    moments = [moment for moment, _ in timeline]
+    for one in records:
+        requests += 1
+        moment = one.get("cut")
+        if not one["ok"] or not (moment is None or is_within(kills, moment)):
+            failed.append(one)
+            continue
+        cut += moment is not None
+        times.append(one["ms"])
+        by_version[one["version"]] += 1
+        digests.setdefault(one["version"], set()).add(one["digest"])
+        if one["version"] not in _legal_within(timeline, moments, one["start"], one["end"]):
+            illegal.append(one)
+    ordered = sorted(times)
     return Verdict(
-        requests=len(listed),
-        failed=tuple(one for one in listed if not one["ok"]),
-        illegal=tuple(
-            one for one in answered if one["version"] not in legal_within(timeline, one["start"], one["end"])
-        ),
-        by_version=dict(sorted(Counter(one["version"] for one in answered).items())),
-        digests={
-            version: frozenset(one["digest"] for one in answered if one["version"] == version)
-            for version in sorted({one["version"] for one in answered})
-        },
-        p50=percentile(times, 50),
-        p99=percentile(times, 99),
+        requests=requests,
+        failed=tuple(failed),
+        illegal=tuple(illegal),
+        cut=cut,
+        by_version=dict(sorted(by_version.items())),
+        digests={version: frozenset(digests[version]) for version in sorted(digests)},
+        p50=percentile(ordered, 50),
+        p99=percentile(ordered, 99),
     )
+
+
+def is_within(windows: Iterable[Window], moment: float) -> bool:
+    """Whether a moment lies in one of the windows."""
+    return any(start <= moment <= end for start, end in windows)
 
 
 def legal_within(timeline: Timeline, start: float, end: float) -> frozenset[str]:
     """All versions that were legal at some instant from `start` to `end`."""
-    moments = [moment for moment, _ in timeline]
+    return _legal_within(timeline, [moment for moment, _ in timeline], start, end)
+
+
+def _legal_within(timeline: Timeline, moments: Sequence[float], start: float, end: float) -> frozenset[str]:
     first = max(bisect_right(moments, start) - 1, 0)
     last = bisect_right(moments, end)
     return frozenset().union(*(versions for _, versions in timeline[first:last]))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
+from checker import verdict
 
 CLIENT = Path(__file__).parents[1] / "checker" / "client.py"
 ROW = {"row": {"x": 1}, "expected": {"1.2.0": {"prediction": "Yes", "probability": [0.25, 0.75]}}}
@@ -124,6 +127,34 @@ async def test_nothing_is_sent_twice(tmp_path: Path) -> None:
     async with served(counting) as url:
         found = await records(url, tmp_path)
     assert len(found) == seen
+
+
+async def test_what_a_cut_connection_left_unanswered_is_sent_once_more_if_that_is_asked(tmp_path: Path) -> None:
+    seen = 0
+
+    async def cutting_every_second(request: web.Request) -> web.StreamResponse:
+        nonlocal seen
+        seen += 1
+        return await resetting(request) if seen % 2 else await answering(RIGHT)(request)
+
+    began = time.time()
+    async with served(cutting_every_second) as url:
+        found = await records(url, tmp_path, "--resend-cut", "0", "--connections", "1")
+    assert found
+    assert all(one["ok"] for one in found)
+    assert all(began <= one["cut"] <= one["start"] for one in found)
+    assert seen == 2 * len(found)
+    # Who resets connections without being killed, as a server that does not drain, is found out all the same.
+    legal = [(0.0, frozenset({"1.2.0"}))]
+    assert verdict.judge(found, legal).failed == tuple(found)
+    assert verdict.judge(found, legal, [(began, time.time())]).failed == ()
+
+
+async def test_what_is_cut_twice_is_a_failure(tmp_path: Path) -> None:
+    async with served(resetting) as url:
+        found = await records(url, tmp_path, "--resend-cut", "0")
+    assert found
+    assert not any(one["ok"] for one in found)
 
 
 async def test_nobody_there_is_a_failure(tmp_path: Path) -> None:

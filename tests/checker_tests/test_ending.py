@@ -11,6 +11,7 @@ GOOD = Verdict(
     requests=2,
     failed=(),
     illegal=(),
+    cut=0,
     by_version={"1.2.0": 1, "2.0.0": 1},
     digests={version: frozenset({ending.digest_of(version)}) for version in ("1.2.0", "2.0.0")},
     p50=1.0,

@@ -38,6 +38,28 @@ def test_a_failure_is_counted_and_is_nobodys_answer() -> None:
     assert found.by_version == {"1.2.0": 1}
 
 
+def cut_at(moment: float, error: str | None = None) -> dict[str, Any]:
+    return record("1.2.0" if error is None else None, moment + 3, moment + 4, error) | {"cut": moment}
+
+
+def test_a_cut_is_excused_while_a_killed_process_may_have_made_it() -> None:
+    found = verdict.judge([cut_at(2), cut_at(5), record("1.2.0", 1, 2)], TIMELINE, [(2, 5)])
+    assert (found.failed, found.cut, found.by_version) == ((), 2, {"1.2.0": 3})
+
+
+def test_a_cut_at_any_other_moment_is_a_failure_though_the_second_try_was_answered() -> None:
+    before, after = cut_at(1.9), cut_at(5.1)
+    found = verdict.judge([before, after, cut_at(3)], TIMELINE, [(2, 5), (8, 9)])
+    assert found.failed == (before, after)
+    assert found.cut == 1
+    assert verdict.judge([cut_at(3)], TIMELINE).failed == (cut_at(3),)
+
+
+def test_a_kill_excuses_one_cut_of_a_request_and_not_a_second() -> None:
+    twice = cut_at(3, "reset")
+    assert verdict.judge([twice], TIMELINE, [(2, 9)]).failed == (twice,)
+
+
 def test_every_digest_that_a_version_answered_under_is_named() -> None:
     found = verdict.judge([record("1.2.0", 1, 2), record("1.2.0", 1, 2, digest="sha256:b")], TIMELINE)
     assert found.digests == {"1.2.0": frozenset({"sha256:a", "sha256:b"})}

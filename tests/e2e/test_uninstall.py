@@ -1,5 +1,7 @@
 """`helm uninstall` leaves what its notes say it leaves, and nothing else."""
 
+import json
+
 import pytest
 
 from harness.cluster import Object
@@ -39,7 +41,8 @@ def assert_a_version_can_be_deleted(release: Release) -> None:
 
 def left(release: Release) -> set[str]:
     """All that is in the namespace."""
-    return {f"{one['kind'].lower()}/{name(one)}" for one in release.namespace.items(KINDS)}
+    found: list[Object] = json.loads(release.namespace.kubectl("get", KINDS, "--output=json"))["items"]
+    return {f"{one['kind'].lower()}/{name(one)}" for one in found}
 
 
 def name(one: Object) -> str:

@@ -1,4 +1,4 @@
-"""The cluster as a test sees it: kubectl and helm as commands, objects as JSON, waiting for a fact and not for a time.
+"""The cluster as a test sees it: kubectl and helm as commands for what people do, objects as JSON.
 
 Knows nothing of modelroll; `release` does.
 """
@@ -6,11 +6,12 @@ Knows nothing of modelroll; `release` does.
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+
+from harness import api
 
 ROOT = Path(__file__).resolve().parents[2]
 
-Object = dict[str, Any]
+Object = api.Object
 
 
 class CommandFailed(AssertionError):
@@ -42,15 +43,11 @@ class Namespace:
 
     def get(self, kind: str, name: str) -> Object | None:
         """An object, or None where there is none."""
-        text = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
-        found: Object | None = json.loads(text) if text.strip() else None
-        return found
+        return api.one(self.name, kind, name)
 
-    def items(self, kind: str, selector: str = "") -> list[Object]:
-        """All objects of a kind, or those that a label selector finds."""
-        text = self.kubectl("get", kind, f"--selector={selector}", "--output=json")
-        found: list[Object] = json.loads(text)["items"]
-        return found
+    def items(self, *kinds: str, selector: str = "") -> list[Object]:
+        """All objects of some kinds, or those that a label selector finds."""
+        return [found for kind in kinds for found in api.several(self.name, kind, selector)]
 
     def apply(self, *objects: Object) -> None:
         """Apply objects, as a person would: not server-side, and with validation."""
@@ -59,7 +56,21 @@ class Namespace:
 
     def patch(self, kind: str, name: str, change: Object) -> None:
         """Merge a change into an object."""
-        self.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}")
+        api.patch(self.name, kind, name, change)
+
+    def evict(self, pod: str) -> None:
+        """Ask for a pod's eviction, by the call that `kubectl drain` makes; it may be gone already.
+
+        Raises:
+            CommandFailed: A budget does not allow it now.
+        """
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{self.name}/pods/{pod}/eviction"
+        try:
+            self.kubectl("create", "--raw", path, "--filename=-", given=json.dumps(body))
+        except CommandFailed as failed:
+            if "NotFound" not in str(failed):
+                raise
 
     def create(self) -> None:
         """Make the namespace; its pods must meet the restricted standard."""

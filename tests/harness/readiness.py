@@ -3,6 +3,7 @@
 Owns what "no ready pod was lost" means. Knows pods, and the annotation that says which target a pod was made for.
 """
 
+import itertools
 import json
 import math
 import subprocess
@@ -13,11 +14,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Self
 
+from checker.verdict import Window
 from harness.cluster import Object
 from harness.waiting import wait_until
 
 TARGET = "modelroll.dev/target"
 HEARD_WITHIN = 3.0  # seconds within which the Deployment's controller knows of a lost pod, on a busy machine
+CUT_WITHIN = 10.0  # seconds after which nobody is sent to a process that was killed, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,15 @@ class Sample:
 
     at: float
     ready: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A process that the test killed: in which pod, just before, and when the command had ended."""
+
+    pod: str
+    began: float
+    ended: float
 
 
 @dataclass
@@ -38,7 +50,8 @@ class Readiness:
     targets: dict[str, str] = field(default_factory=dict)
     """The target's version of each pod that was ever Ready; empty for a pod made without one."""
     taken: set[str] = field(default_factory=set)
-    """Pods that the test itself deleted."""
+    """Pods that the test itself deleted or killed."""
+    kills: list[Kill] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         command = ("kubectl", "--namespace", self.namespace, "get", "pods", f"--selector={self.selector}")
@@ -54,15 +67,31 @@ class Readiness:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        ended = not self.is_watching
         self._process.terminate()
         self._process.wait(timeout=20)
         self._thread.join(timeout=20)
         if self._process.stdout is not None:
             self._process.stdout.close()
+        if ended and error is None:
+            raise RuntimeError("the watch of pods ended before the test: what was lost after that is not on record")
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether what happens goes on record."""
+        return self._process.poll() is None and self._thread.is_alive()
 
     def take(self, pod: str) -> None:
         """Note that the test is about to delete this pod."""
         self.taken.add(pod)
+
+    def was_lost(self, pod: str, since: float) -> bool:
+        """Whether a pod was seen not Ready at some moment since."""
+        return any(pod not in sample.ready for sample in self.samples if sample.at >= since)
+
+    def kill_windows(self) -> list[Window]:
+        """While what the test killed may have cut connections: until the pod is Ready again, but not for long."""
+        return [kill_window(self.samples, kill) for kill in self.kills]
 
     def ready_now(self) -> frozenset[str]:
         """The pods that are Ready as far as the watch has told."""
@@ -84,6 +113,14 @@ class Readiness:
             else:
                 ready.discard(name)
             self.samples.append(Sample(time.time(), frozenset(ready)))
+
+
+def kill_window(samples: list[Sample], kill: Kill) -> Window:
+    """From when until when one kill may have cut connections."""
+    after = [sample for sample in samples if sample.at >= kill.began]
+    lost = itertools.dropwhile(lambda sample: kill.pod in sample.ready, after)
+    back = next((sample.at for sample in lost if kill.pod in sample.ready), math.inf)
+    return kill.began, min(back, kill.ended + CUT_WITHIN)
 
 
 def _below(samples: list[Sample], taken: set[str], floor: int) -> Iterator[str]:

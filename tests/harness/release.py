@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness import api
 from harness.cluster import ROOT, CommandFailed, Namespace, Object, run
 from harness.waiting import wait_until
 
 NAME = "churn"
 CLAIM = "models"
+RETRY = "modelroll.dev/retry"
 CHURN = ROOT / "models" / "churn"
 CHART = ROOT / "charts" / "modelroll"
 SERVERS = "app.kubernetes.io/component=server,app.kubernetes.io/instance=churn"
@@ -82,15 +84,14 @@ class Release:
 
     def pods(self) -> list[Object]:
         """The servers' pods, without those on their way out."""
-        return [one for one in self.namespace.items("pods", SERVERS) if "deletionTimestamp" not in one["metadata"]]
+        return [
+            one for one in self.namespace.items("pods", selector=SERVERS) if "deletionTimestamp" not in one["metadata"]
+        ]
 
     def status_of(self, pod: str) -> Object:
         """A pod's own word on itself (`GET :8081/status`); empty while it does not answer."""
-        path = f"/api/v1/namespaces/{self.namespace.name}/pods/{pod}:8081/proxy/status"
-        try:
-            status: Object = json.loads(self.namespace.kubectl("get", "--raw", path))
-        except CommandFailed:
-            return {}
+        text = api.said(self.namespace.name, pod, 8081, "status")
+        status: Object = {} if text is None else json.loads(text)
         return status
 
     def kill_operator(self) -> None:
@@ -98,12 +99,18 @@ class Release:
         how = ("--wait=false", "--grace-period=0", "--force")
         self.namespace.kubectl("delete", "pods", f"--selector={OPERATORS}", *how)
 
-    def apply_version(self, version: str, *, path: str = "", digest: str = "", **spec: object) -> None:
-        """Apply a ModelVersion."""
-        digest = digest or self.digests[version]
-        whole = {"model": NAME, "version": version, "path": path or f"churn/{version}", "digest": digest} | spec
+    def apply_version(self, version: str, *, path: str = "", digest: str | None = "", **spec: object) -> None:
+        """Apply a ModelVersion; with the digest that was packed, if none is given, and without any for None."""
+        whole = {"model": NAME, "version": version, "path": path or f"churn/{version}"} | spec
+        if digest is not None:
+            whole["digest"] = digest or self.digests[version]
         named = {"apiVersion": "modelroll.dev/v1alpha1", "kind": "ModelVersion", "metadata": {"name": _named(version)}}
         self.namespace.apply(named | {"spec": whole})
+
+    def retry(self, version: str, why: str, **spec: object) -> None:
+        """Have a ModelVersion tried again, though nothing else may have changed, and change its spec with that."""
+        change = {"metadata": {"annotations": {RETRY: why}}, "spec": spec}
+        self.namespace.patch("modelversion", _named(version), change)
 
     def change(self, version: str, **spec: object) -> None:
         """Change the spec of a ModelVersion."""
@@ -114,17 +121,14 @@ class Release:
         self.namespace.kubectl("delete", "modelversion", _named(version), "--ignore-not-found", "--timeout=60s")
 
     def condition(self, version: str, kind: str) -> Object:
-        """A condition of a ModelVersion; empty where it has none."""
-        found = self.namespace.get("modelversion", _named(version)) or {}
-        conditions: list[Object] = found.get("status", {}).get("conditions", [])
-        return next((one for one in conditions if one["type"] == kind), {})
+        """A condition of a ModelVersion; empty where nothing is said yet of what is asked for now."""
+        return condition_of(self.namespace.get("modelversion", _named(version)) or {}, kind)
 
     def events(self, version: str) -> list[Object]:
         """The Events of a ModelVersion."""
-        involved = f"involvedObject.kind=ModelVersion,involvedObject.name={_named(version)}"
-        text = self.namespace.kubectl("get", "events", f"--field-selector={involved}", "--output=json")
-        found: list[Object] = json.loads(text)["items"]
-        return found
+        about = ("ModelVersion", _named(version))
+        found = self.namespace.items("events")
+        return [one for one in found if (one["involvedObject"]["kind"], one["involvedObject"]["name"]) == about]
 
     def wait_live(self, version: str, deadline: float = 90) -> None:
         """Wait until a version is live and its rollout has ended."""
@@ -183,6 +187,18 @@ class Release:
         return "\n".join(parts)
 
 
+def condition_of(found: Object, kind: str) -> Object:
+    """A ModelVersion's condition, if it is about its present spec and its present call to try again."""
+    status = found.get("status", {})
+    retry = found.get("metadata", {}).get("annotations", {}).get(RETRY)
+    if retry is not None and status.get("lastHandledRetry") != retry:
+        return {}
+    conditions: list[Object] = status.get("conditions", [])
+    generation = found.get("metadata", {}).get("generation")
+    fitting = (one for one in conditions if one["type"] == kind and one.get("observedGeneration") == generation)
+    return next(fitting, {})
+
+
 def _named(version: str) -> str:
     return f"{NAME}-{version}"
 
@@ -202,12 +218,16 @@ def _flags(settings: dict[str, str]) -> Iterator[str]:
 
 @contextmanager
 def fresh(purpose: str) -> Iterator[Release]:
-    """A namespace with a claim in it and no release yet; all of it goes at the end."""
+    """A namespace with a claim and no release yet; all of it goes at the end. After a failure its state is told."""
     namespace = Namespace(f"e2e-{purpose}-{uuid.uuid4().hex[:6]}")
+    release = Release(namespace)
     namespace.create()
     try:
         run(str(ROOT / "hack" / "cluster"), "volume", CLAIM, namespace.name)
-        yield Release(namespace)
+        yield release
+    except Exception:
+        sys.stderr.write(f"{release.diagnose()}\n")
+        raise
     finally:
         namespace.delete()
 

@@ -4,6 +4,7 @@ Puts the checker's parts together: a client that keeps its connections and one t
 legal, the record of which pods were Ready.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -27,12 +28,19 @@ CUSTOMERS = 500
 class Traffic:
     """The load of one `under_load`, and at its end the verdict on it."""
 
-    def __init__(self, namespace: Namespace, rate: float) -> None:
+    def __init__(self, namespace: Namespace, rate: float, *, resend_cut: bool = False) -> None:
         self.readiness = Readiness(namespace.name, SERVERS)
         self.verdict = judge([], [])
         self._namespace = namespace
         self._rate = rate
+        self._resend_cut = resend_cut
         self._due = 0.0
+        self._loads: list[Load] = []
+
+    @property
+    def count(self) -> int:
+        """How many requests were made so far."""
+        return sum(load.count for load in self._loads)
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
@@ -41,7 +49,10 @@ class Traffic:
             watch = Watch(self._namespace.name, NAME, "1.2.0")
             stack.callback(watch.close)
             stack.enter_context(self.readiness)
-            loads = [Load(self._namespace.name, keep_alive=keep, rate=self._rate) for keep in (True, False)]
+            loads = self._loads = [
+                Load(self._namespace.name, keep_alive=keep, rate=self._rate, resend_cut=self._resend_cut)
+                for keep in (True, False)
+            ]
             with ExitStack() as running:
                 for load in loads:
                     running.callback(load.stop)
@@ -50,7 +61,8 @@ class Traffic:
                 began = time.monotonic()
                 yield
                 self._due = 2 * self._rate * (time.monotonic() - began)
-            self.verdict = judge([record for load in loads for record in load.records], watch.timeline)
+            records = itertools.chain.from_iterable(load.records for load in loads)
+            self.verdict = judge(records, watch.timeline, self.readiness.kill_windows())
 
     def assert_flawless(self, pods: int = 3) -> None:
         """Nothing failed, nothing was wrong or answered by a version that was not legal, no ready pod was lost."""
@@ -69,10 +81,17 @@ def packed_digests() -> dict[str, frozenset[str]]:
 
 
 @contextmanager
-def under_load(namespace: Namespace, rate: float = RATE) -> Iterator[Traffic]:
-    """Load for the length of the block; the verdict stands after it."""
+def under_load(namespace: Namespace, rate: float = RATE, *, resend_cut: bool = False) -> Iterator[Traffic]:
+    """Load for the length of the block; the verdict stands after it.
+
+    Args:
+        namespace: Of the release.
+        rate: Requests a second of each of the two clients.
+        resend_cut: Whether what a cut connection left unanswered is sent once more; a failure all the same, but where a
+            process was being killed (`Readiness.kills`).
+    """
     ensure_client(namespace)
-    traffic = Traffic(namespace, rate)
+    traffic = Traffic(namespace, rate, resend_cut=resend_cut)
     with traffic.flowing():
         yield traffic
 
@@ -91,9 +110,9 @@ def ask_every_customer(namespace: Namespace) -> Verdict:
     try:
         load.wait_for_answers(CUSTOMERS)
     finally:
-        records = load.stop()
+        load.stop()
         watch.close()
-    return judge(records, watch.timeline)
+    return judge(load.records, watch.timeline)
 
 
 def summary(verdict: Verdict, **more: object) -> str:
@@ -102,6 +121,7 @@ def summary(verdict: Verdict, **more: object) -> str:
         "requests": verdict.requests,
         "failed": len(verdict.failed),
         "illegal": len(verdict.illegal),
+        "cut": verdict.cut,
         "by_version": verdict.by_version,
         "p50_ms": round(verdict.p50, 1),
         "p99_ms": round(verdict.p99, 1),
