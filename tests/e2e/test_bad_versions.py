@@ -9,9 +9,10 @@ import os
 import pytest
 
 from harness import bad_artifacts
-from harness.bad_artifacts import Case, Spec
+from harness.bad_artifacts import Case
 from harness.cluster import Object
 from harness.release import Release
+from harness.spoiling import Spec
 from harness.traffic import under_load
 from harness.volume import put
 from harness.waiting import wait_until

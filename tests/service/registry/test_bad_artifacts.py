@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 import server_process
-from harness import bad_artifacts
+from harness import bad_artifacts, spoiling
 from harness.bad_artifacts import Case
 
 Expected = dict[str, tuple[Any, list[float]]]
@@ -21,7 +21,7 @@ ROOM = 3 * 2**29  # bytes that a server may take for itself, as a container's li
 TRIED = ("an unknown operator", "an input removed")  # though the server would survive it
 KILLS_ITS_PARENT = Case(
     "ends the process that tries it",
-    bad_artifacts.running("import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)"),
+    spoiling.running("import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(3600)"),
     "CrashedWhileLoading",
     "the process died while it loaded revision",
     "process",
@@ -170,3 +170,14 @@ def starts_that_die(
 def probes(server: server_process.ServerProcess) -> tuple[int, int]:
     """What its probes say."""
     return server.get("/readyz").status_code, server.get("/livez").status_code
+
+
+def test_the_page_lists_every_kind_beside_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "rollouts.md").read_text()
+    reasons: dict[str, list[str]] = {}
+    for case in bad_artifacts.CASES:
+        reasons.setdefault(case.reason, []).append(case.name)
+    for reason, names in reasons.items():
+        assert f"| `{reason}` | {', '.join(names)} |" in page
+    assert f"\n{len(bad_artifacts.CASES)} kinds" in page
+    assert f" {len(reasons)} reasons;" in page
