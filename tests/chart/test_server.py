@@ -78,6 +78,7 @@ def test_every_variable_of_the_server_is_set() -> None:
         "GRPC_MAX_SEND_BYTES": "67108864",
         "WORKERS": "1",
         "DRAIN_DELAY": "6",
+        "UNREADY_AFTER": "7",
         "SHUTDOWN_TIMEOUT": "30",
         "LOG_LEVEL": "info",
         "LOG_FORMAT": "json",
@@ -102,6 +103,7 @@ def test_every_variable_of_the_server_is_set() -> None:
         ("cache.url=redis://redis:6379/0", "CACHE_URL", "redis://redis:6379/0"),
         ("drain.delaySeconds=2", "DRAIN_DELAY", "2"),
         ("drain.shutdownTimeoutSeconds=10", "SHUTDOWN_TIMEOUT", "10"),
+        ("probes.readiness.periodSeconds=2", "UNREADY_AFTER", "12"),
         ("log.level=debug", "LOG_LEVEL", "debug"),
         ("log.format=console", "LOG_FORMAT", "console"),
         ("log.requests=true", "LOG_REQUESTS", "true"),
@@ -212,7 +214,9 @@ def test_probes_ask_the_management_port() -> None:
 def test_the_grace_period_outlasts_the_drain() -> None:
     deployment = render()[DEPLOYMENT]
     variables = environment(deployment)
-    drain = float(variables["DRAIN_DELAY"]) + float(variables["SHUTDOWN_TIMEOUT"])
+    drain = 2 * float(variables["DRAIN_DELAY"]) + sum(
+        float(variables[one]) for one in ("UNREADY_AFTER", "SHUTDOWN_TIMEOUT")
+    )
     assert pod_of(deployment)["terminationGracePeriodSeconds"] > drain
 
 

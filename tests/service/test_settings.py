@@ -41,6 +41,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("WORKER_TIMEOUT", "nan"),
         ("DRAIN_DELAY", "soon"),
         ("DRAIN_DELAY", "nan"),
+        ("UNREADY_AFTER", "-1"),
         ("SHUTDOWN_TIMEOUT", "-1"),
         ("MODEL_DIGEST", "sha256:1234"),
         ("MODEL_DIGEST", "md5:" + "0" * 64),

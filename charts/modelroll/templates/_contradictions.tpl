@@ -107,9 +107,10 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end }}
 
 {{- define "modelroll.contradictions.pod" -}}
-{{- $needed := add .Values.drain.delaySeconds .Values.drain.shutdownTimeoutSeconds 5 -}}
+{{- $unready := include "modelroll.server.unreadyAfter" . | int64 -}}
+{{- $needed := add (mul 2 .Values.drain.delaySeconds) $unready .Values.drain.shutdownTimeoutSeconds 5 -}}
 {{- if lt (int64 .Values.drain.terminationGracePeriodSeconds) $needed -}}
-{{- fail (printf "drain.terminationGracePeriodSeconds (%v) is less than drain.delaySeconds + drain.shutdownTimeoutSeconds + 5 for the process to end (%v): the kubelet would kill pods that still answer." .Values.drain.terminationGracePeriodSeconds $needed) -}}
+{{- fail (printf "drain.terminationGracePeriodSeconds (%v) is less than twice drain.delaySeconds + %v for the readiness probe to notice + drain.shutdownTimeoutSeconds + 5 for the process to end (%v): the kubelet would kill pods that still answer." .Values.drain.terminationGracePeriodSeconds $unready $needed) -}}
 {{- end -}}
 {{- range $key, $_ := .Values.podAnnotations -}}
 {{- if hasPrefix "modelroll.dev/" $key -}}

@@ -23,6 +23,13 @@
 {{- end -}}
 {{- end }}
 
+{{/* Seconds after which the kubelet has seen that a pod says it is not ready. */}}
+{{- define "modelroll.server.unreadyAfter" -}}
+{{- with .Values.probes.readiness -}}
+{{- add (mul .periodSeconds .failureThreshold) .timeoutSeconds -}}
+{{- end -}}
+{{- end }}
+
 {{- define "modelroll.server.env" -}}
 - name: MODEL_NAME
   value: {{ include "modelroll.model" . | quote }}
@@ -113,6 +120,8 @@
   value: {{ include "modelroll.server.workers" . | quote }}
 - name: DRAIN_DELAY
   value: {{ .Values.drain.delaySeconds | quote }}
+- name: UNREADY_AFTER
+  value: {{ include "modelroll.server.unreadyAfter" . | quote }}
 - name: SHUTDOWN_TIMEOUT
   value: {{ .Values.drain.shutdownTimeoutSeconds | quote }}
 - name: LOG_LEVEL

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvloop
 
-from modelroll_server import listening
+from modelroll_server import draining, listening
 from modelroll_server.batching.batcher import Limits
 from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.http.asgi import Lifecycle
@@ -189,8 +189,9 @@ class App:
         _log.info("draining", seconds=self._settings.drain_delay)
         if self._registry.live is not None:  # else requests may wait for a first load, which is seen to its end
             watching.cancel()
-        await self._pause(self._settings.drain_delay)
         if self._settings.drain_delay:
+            terms = draining.Terms(self._settings.drain_delay, self._settings.unready_after)
+            await draining.take_leave(self._lifecycle, terms, self._interrupted)
             await self._pause(listening.ON_THE_WIRE)
 
     async def _close(self, inference: Listener, watching: asyncio.Task[None]) -> None:

@@ -74,7 +74,10 @@ class Settings:
     repository_token: str | None = None
     """Who shows it may have MODEL_PATH read again, by the model repository extension; None: nobody."""
     drain_delay: float = 0.0
-    """Seconds between SIGTERM and the close of idle connections; the chart sets 6."""
+    """Seconds after SIGTERM in which new connections are taken at least, twice as long if somebody comes; the chart
+    sets 6."""
+    unready_after: float = 0.0
+    """Seconds after which whoever probes `/readyz` has seen a change; so long it stays, once it says 503."""
     shutdown_timeout: float = 30.0
     """Seconds that requests in flight get after the delay."""
     pod_name: str = ""
@@ -279,6 +282,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "workers": _workers,
     "worker_timeout": _patience,
     "drain_delay": _seconds,
+    "unready_after": _seconds,
     "shutdown_timeout": _seconds,
     "pod_name": _text,
     "pod_uid": _text,

@@ -84,6 +84,28 @@ async def test_nobody_who_asks_before_the_drain_delay_ends_is_failed(
         assert [text for asked, text in load.wrong if asked < began + delay] == []
 
 
+def test_a_server_that_leaves_says_so_once_nobody_comes_and_stays_until_that_is_seen(
+    tmp_path: Path, mount: Path, row: dict[str, Any]
+) -> None:
+    delay, noticed = 3.0, 4.0
+    settings = environment(mount, DRAIN_DELAY=str(delay), UNREADY_AFTER=str(noticed))
+    with server_process.serving(tmp_path / "log", environment=settings) as server:
+        server.wait_for_live("1.2.0")
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for_status(lambda status: status["state"] == "draining")
+        for _ in range(10):  # as long as somebody comes it is what others may be sent to
+            assert httpx.post(f"{server.url}/predict", json=row).status_code == 200
+            assert server.get("/readyz").status_code == 200
+            time.sleep(0.2)
+        server.wait_for(lambda: True if server.get("/readyz").status_code == 503 else None)
+        said = time.monotonic()
+        assert server.get("/readyz").text == "leaving, and nobody comes any more\n"
+        assert httpx.post(f"{server.url}/predict", json=row).status_code == 200
+        server.wait_for(lambda: True if _is_refused(server.port) else None)
+        assert time.monotonic() - said > noticed - 1  # it was said up to a look before it was seen
+        assert server.process.wait(10) == 0
+
+
 def test_a_connection_that_idled_through_the_drain_delay_still_gets_its_answer(
     tmp_path: Path, mount: Path, row: dict[str, Any]
 ) -> None:

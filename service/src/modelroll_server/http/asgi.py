@@ -58,12 +58,14 @@ class Lifecycle:
     Attributes:
         listening: Whether all ports are.
         draining: Whether it is on its way out.
+        unwanted: Whether nobody is to come any more.
         leaving: Set when what goes on for long, such as a stream, is to end.
-        requests: How many it has seen.
+        requests: How many it has seen, over HTTP.
     """
 
     listening: bool = True
     draining: bool = False
+    unwanted: bool = False
     leaving: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     requests: int = 0
 

@@ -61,8 +61,10 @@ class ManagementApp:
         return Response(200, b"ok\n", [_TEXT])
 
     def _readyz(self) -> Response:
-        # 200 while draining, too: the endpoint is already marked as terminating, and when all pods drain at once the
-        # ones that still serve are what is left to route to.
+        # 200 while draining, too, as long as somebody comes: the endpoint is already marked as terminating, and when
+        # all pods drain at once the ones that still serve are what is left to route to.
+        if self._lifecycle.unwanted:
+            return Response(503, b"leaving, and nobody comes any more\n", [_TEXT])
         if not self._record.is_ready:
             return Response(503, f"{self._record.why_not_ready()}\n".encode(), [_TEXT])
         if not self._lifecycle.listening:

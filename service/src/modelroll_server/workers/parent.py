@@ -13,7 +13,7 @@ import socket
 import structlog
 import uvloop
 
-from modelroll_server import listening
+from modelroll_server import draining, listening
 from modelroll_server import settings as configuration
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.management_app import ManagementApp
@@ -99,8 +99,9 @@ class Parent:
         _log.info("draining", seconds=settings.drain_delay)
         if self._record.is_live:  # else requests may wait for a first load, which is seen to its end
             watching.cancel()
-        await self._pause(settings.drain_delay)
         if settings.drain_delay:
+            terms = draining.Terms(settings.drain_delay, settings.unready_after)
+            await draining.take_leave(self._lifecycle, terms, self._interrupted)
             await self._pause(listening.ON_THE_WIRE)
         # The last who has the socket looks at its queue before closing it; that must be a worker.
         self._port.close()
