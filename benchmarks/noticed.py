@@ -19,7 +19,7 @@ from typing import Any, Self
 from benchmarks import models, moves, rounds
 from benchmarks.subjects import base, ours
 
-RATE = 300.0
+RATE = 850.0
 """Requests a second."""
 ROUNDS = 40
 REST = 1.0

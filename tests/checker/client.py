@@ -2,9 +2,9 @@
 
 One program that needs only Python and aiohttp, so that it runs on a laptop and, as it is, in a pod. It sends each
 request once: nothing is retried (aiohttp itself retries idempotent methods only, and POST is none), no redirect is
-followed. With --resend-cut a request whose connection was refused, or cut before the answer was there, as when a
-process is killed, is sent once more after so many seconds, and says when it was cut, and by what ("cut", as
-time.time() has it, "cut_by"): who judges knows whether it may have been. Every request sent is one line,
+followed. With --resend-cut a request whose connection was refused, never came about, or was cut before the answer was
+there, as when a process is killed, is sent once more after so many seconds, and says when it was cut, and by what
+("cut", as time.time() has it, "cut_by"): who judges knows whether it may have been. Every request sent is one line,
 whatever came back: an answer that cannot be checked is a failure. It ends after `--seconds`, at the end of its standard
 input, or at SIGTERM, and says on stderr when it sent less than its rate.
 
@@ -106,7 +106,9 @@ async def load(arguments: argparse.Namespace, stop: asyncio.Event) -> None:
         finally:
             slots.release()
 
-    left_out, timeout = 0.0, aiohttp.ClientTimeout(total=arguments.timeout)
+    left_out = 0.0
+    # A pod that is gone with its network answers nothing, not even that nobody listens.
+    timeout = aiohttp.ClientTimeout(total=arguments.timeout, sock_connect=arguments.connect_timeout)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         due = loop.time()
         end = due + arguments.seconds
@@ -139,6 +141,7 @@ async def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
     parser.add_argument("--connections", type=int, default=16, help="requests under way at once, at most")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds after which a request has failed")
+    parser.add_argument("--connect-timeout", type=float, default=3.0, help="seconds that a connection may take of them")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument(
         "--resend-cut", type=float, help="send once more, after so many seconds, what a cut connection left unanswered"

@@ -1,7 +1,9 @@
 """The checking client against servers that are at fault: each fault planted is a fault seen."""
 
 import asyncio
+import contextlib
 import json
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -148,6 +150,21 @@ async def test_what_a_cut_connection_left_unanswered_is_sent_once_more_if_that_i
     legal = [(0.0, frozenset({"1.2.0"}))]
     assert verdict.judge(found, legal).failed == tuple(found)
     assert verdict.judge(found, legal, [(began, time.time())]).failed == ()
+
+
+async def test_a_connection_that_never_comes_about_is_cut_not_waited_for(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):  # nobody takes them, and so no other is even refused
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        await asyncio.sleep(0.1)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        began = time.time()
+        found = await records(url, tmp_path, "--connect-timeout", "0.2", "--resend-cut", "0")
+    assert found
+    assert all(one["error"].startswith("ConnectionTimeoutError") and began < one["cut"] for one in found)
 
 
 async def test_what_is_cut_twice_is_a_failure(tmp_path: Path) -> None:
