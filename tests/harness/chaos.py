@@ -1,7 +1,8 @@
 """What goes wrong on a cluster, at random and by a seed: pods deleted and killed, out of memory, the operator killed.
 
 One fault at a time, and the next one only once all pods are Ready again: a service that loses all its pods at once
-cannot answer, but where it is told so, as then each pod answers until a new one is there.
+cannot answer, but where it is told so, as then each pod answers until a new one is there. What a kill cut is sent once
+more, and only once: so no second kill comes before that has had its answer.
 """
 
 import collections
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.cluster import ROOT, CommandFailed, run
+from harness.load_pod import RESEND_AFTER
 from harness.readiness import CUT_WITHIN, Kill, Readiness
 from harness.release import Release
 from harness.waiting import wait_until
@@ -24,6 +26,7 @@ DELETE_ONE, DELETE_ALL = "delete a pod", "delete all pods at once"
 KILL, OUT_OF_MEMORY, KILL_OPERATOR = "kill a container", "run a pod out of memory", "kill the operator"
 EVERY_KIND = {DELETE_ONE: 8, DELETE_ALL: 1, KILL: 4, OUT_OF_MEMORY: 2, KILL_OPERATOR: 6}
 DELETIONS = {DELETE_ONE: 1}
+KILLS = frozenset({KILL, OUT_OF_MEMORY})
 # More than any limit of the tests: the kernel ends somebody in the container, which may be the server.
 HOG = "x = [bytearray(2**26) for _ in range(2**10)]"
 
@@ -59,6 +62,7 @@ class Faults:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
         self._error: Exception | None = None
+        self._answered_by = 0.0  # when what the last kill cut has been sent once more, and answered
 
     @property
     def count(self) -> collections.Counter[str]:
@@ -80,10 +84,15 @@ class Faults:
     def _work(self) -> None:
         try:
             while not self._stop.wait(self._random.uniform(0.2, LONGEST_PAUSE)):
-                (kind,) = self._random.choices(list(self._weights), list(self._weights.values()))
-                self._make(kind)
+                self._make(self._next())
         except Exception as error:  # noqa: BLE001  raised again where the test sees it
             self._error = error
+
+    def _next(self) -> str:
+        is_early = time.time() < self._answered_by
+        weights = {kind: weight for kind, weight in self._weights.items() if not (is_early and kind in KILLS)}
+        (kind,) = self._random.choices(list(weights), list(weights.values()))
+        return kind
 
     def _make(self, kind: str) -> None:
         began = time.time()
@@ -120,12 +129,14 @@ class Faults:
             # That the hog itself was ended is as it has to be.
             if fault.kind == KILL or "NotFound" in str(failed):
                 return
-        self._readiness.kills.append(Kill(pod, fault.at, time.time()))
+        ended = time.time()
+        self._answered_by = ended + RESEND_AFTER + CUT_WITHIN
+        self._readiness.kills.append(Kill(pod, fault.at, ended))
 
     def _is_over(self, fault: Fault) -> bool:
         """Whether all pods are Ready again: those that were hit must be seen to have gone, if they go at all."""
         # The kernel may have ended the hog alone, and then the server goes nowhere.
-        is_late = fault.kind in {KILL, OUT_OF_MEMORY} and time.time() > fault.at + CUT_WITHIN
+        is_late = fault.kind in KILLS and time.time() > fault.at + CUT_WITHIN
         were_lost = all(self._readiness.was_lost(pod, fault.at) for pod in fault.pods)
         return (were_lost or is_late) and len(self._readiness.ready_now()) >= self._pods
 
