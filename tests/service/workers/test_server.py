@@ -203,8 +203,9 @@ async def test_killed_workers_fail_nobody_but_their_own_callers_and_come_back_on
             for revision in range(1, kills + 1):
                 say(mount, "2.0.0" if revision % 2 else "1.2.0", revision)
                 await asyncio.sleep(chance.uniform(0, 0.4))  # before, in and after the swap
+                victim = chance.choice([pid for pid in pids(server.status()) if pid])
                 killed.append(time.monotonic())
-                os.kill(chance.choice([pid for pid in pids(server.status()) if pid]), signal.SIGKILL)
+                os.kill(victim, signal.SIGKILL)
                 status = await asyncio.to_thread(wait_until, server, lambda one: not one["ready"] or one["failure"])
                 status = await asyncio.to_thread(wait_until, server, is_ready)
                 live = status["live"]
