@@ -15,9 +15,8 @@ from click.testing import CliRunner, Result
 import stand_in
 import stand_in_server
 from modelroll_server.cli import main
-from modelroll_server.packing import missing
 from modelroll_server.registry.version import Version
-from modelroll_server.schema import Input
+from modelroll_server.schema import Input, missing
 from modelroll_server.tensors import Datatype, Outputs, Table
 
 ROW = stand_in.ROW

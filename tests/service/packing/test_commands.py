@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from modelroll_server.artifact import catalog
 from modelroll_server.cli import main
 from modelroll_server.errors import PackFailed
-from modelroll_server.packing import missing, samples
+from modelroll_server.packing import samples
+from modelroll_server.schema import missing
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from modelroll_server.packing import missing
+from modelroll_server.schema import missing
 
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelroll_server.errors import PackFailed
-from modelroll_server.packing import missing
-from modelroll_server.schema import Input
+from modelroll_server.schema import Input, missing
 from modelroll_server.tensors import Array, Datatype, Table
 
 if TYPE_CHECKING:

@@ -68,23 +68,38 @@ class ArrayDecoder:
         """
         wrong: list[tuple[int, int, str]] = []
         found = []
-        for index, (column, array) in enumerate(zip(self._schema.inputs, columns, strict=True)):
-            replaced: list[tuple[int, Any]] = []
-            with np.errstate(all="ignore"):
-                suspects = np.flatnonzero(_suspects(column, array))
-            before = len(wrong)
-            for row in suspects.tolist():
-                try:
-                    replaced.append((row, self._checks[index](array[row : row + 1].tolist()[0])))
-                except Refused as error:
-                    wrong.append((row, index, str(error)))
-                    if len(wrong) - before > InvalidFields.SHOWN:
-                        break
-            if not wrong:
-                found.append(_converted(array, column.datatype, replaced))
+        for index, array in enumerate(columns):
+            converted, refused = self.column(index, array, most=InvalidFields.SHOWN + 1)
+            wrong += [(row, index, sentence) for row, sentence in refused]
+            found.append(converted)
         if wrong:
             raise self._refusal(wrong)
         return Table(self._schema.names, tuple(found), len(columns[0]))
+
+    def column(self, index: int, array: Array, *, most: int | None = None) -> tuple[Array, list[tuple[int, str]]]:
+        """One column's values in its dtype, and which rows were refused, with the sentence of each.
+
+        Args:
+            index: Which column, in manifest order.
+            array: Of shape [rows]; of any numbers, booleans, or objects.
+            most: After so many refused rows it looks no further; None: it looks at all.
+
+        Returns:
+            The values, [rows], which mean nothing where a row is refused, or was not looked at; the refused rows.
+        """
+        column, check = self._schema.inputs[index], self._checks[index]
+        replaced: list[tuple[int, Any]] = []
+        refused: list[tuple[int, str]] = []
+        with np.errstate(all="ignore"):
+            suspects = np.flatnonzero(_suspects(column, array))
+            for row in suspects.tolist():
+                try:
+                    replaced.append((row, check(array[row : row + 1].tolist()[0])))
+                except Refused as error:
+                    refused.append((row, str(error)))
+                    if len(refused) == most:
+                        break
+            return _converted(array, column.datatype, replaced), refused
 
     def block(self, array: Array) -> Table:
         """As `table`, of one array of shape [rows, columns]."""
@@ -204,7 +219,10 @@ def _converted(array: Array, datatype: Datatype, replaced: list[tuple[int, Any]]
     """A copy in the column's dtype: what came in may belong to a body that is let go."""
     if len(replaced) == len(array):
         return np.fromiter((value for _, value in replaced), datatype.dtype, len(array))
-    found = array.astype(datatype.dtype)
+    if array.dtype.kind in "biuf" or datatype.dtype.kind == "O":
+        found = array.astype(datatype.dtype)
+    else:  # what is not replaced was refused
+        found = np.zeros(len(array), datatype.dtype)
     for row, value in replaced:
         found[row] = value
     return found
