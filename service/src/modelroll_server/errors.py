@@ -351,6 +351,10 @@ class ReceiveFailed(ModelrollError):
     """A stream that is not the artifact it says it is, or does not fit; nothing of it stays on the volume."""
 
 
+class BatchFailed(ModelrollError):
+    """A batch job that did not finish; the shards that it had finished are kept."""
+
+
 class KubectlFailed(ModelrollError):
     """kubectl is not there, or did not do what it was asked; the message is its own."""
 

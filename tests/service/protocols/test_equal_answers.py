@@ -10,13 +10,17 @@ from typing import Any
 
 import grpc
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 import server_process
 from modelroll_server.grpc import prediction_pb2 as pb
 
 Answered = tuple[list[dict[str, Any]], list[tuple[str, list[float]]]]
 CLIENTS = Path(__file__).with_name("clients")
+ROOT = Path(__file__).parents[3]
 TOLERANCE = 1e-6
 
 
@@ -113,3 +117,20 @@ async def test_the_prediction_service(grpc_address: str, answered: Answered) -> 
     for answers in (one_by_one, together.responses, streamed):
         check([(one.label.text, list(one.probability)) for one in answers], expected)
         assert [one.prediction for one in answers] == [int(label == "Yes") for label, _ in expected]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_a_batch_job(answered: Answered, tmp_path: Path, suffix: str) -> None:
+    rows, expected = answered
+    table = pa.Table.from_pylist(rows)
+    source = tmp_path / f"rows.{suffix}"
+    if suffix == "csv":
+        table.to_pandas().to_csv(source, index=False)
+    elif suffix == "arrow":
+        feather.write_feather(table, source)
+    else:
+        pq.write_table(table, source)
+    command = [sys.executable, "-m", "modelroll_server", "batch", str(source), str(tmp_path / "out.parquet")]
+    subprocess.run([*command, "--artifact", "models/churn/1.2.0", "--per-class"], cwd=ROOT, check=True)
+    found = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    check([(row["prediction"], [row["probability_No"], row["probability_Yes"]]) for row in found], expected)

@@ -8,6 +8,7 @@ import click
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("modelroll_server.cli.serve", "Serve an artifact, a model file, or a model's directory."),
     "predict": ("modelroll_server.cli.predict", "Ask a running server, and show its answers as a table."),
+    "batch": ("modelroll_server.cli.batch", "Predict every row of a file, and write them to another."),
     "pack": ("modelroll_server.cli.pack", "Make an artifact of a trained model."),
     "sign": ("modelroll_server.cli.sign", "Sign an artifact with a private key."),
     "verify": ("modelroll_server.cli.verify", "Check an artifact: every hash, its signature, and its golden rows."),

@@ -1,0 +1,201 @@
+"""`modelroll batch`: a file of rows, predicted."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from modelroll_server import settings as configuration
+from modelroll_server.errors import BatchFailed, ModelrollError
+from modelroll_server.telemetry import cpu, logs
+
+if TYPE_CHECKING:
+    from modelroll_server.offline.job import Summary
+    from modelroll_server.registry.version import Version
+
+_EVERY = 10.0  # seconds between two lines where there is no terminal
+
+
+@click.command()
+@click.argument("source", metavar="IN")
+@click.argument("out", metavar="OUT")
+@click.option("--artifact", type=click.Path(exists=True), help="Artifact, model file, or a model's directory.")
+@click.option("--digest", "model_digest", metavar="sha256:…", help="The digest that the artifact must have.")
+@click.option("--model", "model_name", metavar="NAME", help="The model's name; a manifest of another is refused.")
+@click.option(
+    "--artifact-policy", metavar="digest|signed|any", help="Whether a pickle needs a digest, or all a signature."
+)
+@click.option("--signing-public-key", metavar="FILE", help="PEM file of the keys whose signatures count (signed).")
+@click.option("--chunk", default=10_000, show_default=True, type=click.IntRange(1), help="Rows computed at once.")
+@click.option(
+    "--shard-rows", default=2**18, show_default=True, type=click.IntRange(1), help="Rows kept at a kill, about."
+)
+@click.option("--per-class", is_flag=True, help="A column of probability for each class, too.")
+@click.option(
+    "--keep", metavar="NAMES", help="Columns of IN that OUT has, with commas between them, or none; else all."
+)
+@click.option("--prefix", default="", help="Put before the names of the columns that are added.")
+@click.option("--delimiter", default=",", show_default=True, help="Between the values of a CSV; \\t is a tab.")
+@click.option(
+    "--bad-rows",
+    default="reject",
+    show_default=True,
+    type=click.Choice(["reject", "fail"]),
+    help="Write them to OUT's rejects with the reason, or end with the first.",
+)
+@click.option("--parts", is_flag=True, help="Leave the finished shards in OUT.parts/, and write no OUT.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it is there.")
+@click.option("--restart", is_flag=True, help="Begin anew instead of going on where a run stopped.")
+@click.option("--threads", type=click.IntRange(1), help="That compute; one for each usable CPU unless said otherwise.")
+def batch(source: str, out: str, *, artifact: str | None, threads: int | None, **flags: Any) -> None:
+    """Predict every row of IN, and write the rows with their predictions to OUT.
+
+    IN is a file, a glob in quotes, or a directory, of Parquet, Arrow or CSV (by suffix: .parquet, .arrow or .feather,
+    .csv); OUT is one file of any of these. Both may be on any file system of fsspec, such as s3://bucket/rows.parquet.
+    The model is --artifact, or what MODEL_PATH says.
+
+    A run that was stopped goes on where it stopped when it is begun again in the same way: OUT.parts/ has what it
+    finished. Rows that the model cannot be given are written to the file beside OUT whose name ends with .rejects and
+    OUT's suffix.
+    """
+    started = {name: flags.pop(name) for name in ("parts", "overwrite", "restart")}
+    chosen = {name: flags.pop(name) for name in ("chunk", "shard_rows", "per_class", "prefix", "bad_rows")}
+    chosen["keep"] = _names(flags.pop("keep"))
+    chosen["delimiter"] = _delimiter(flags.pop("delimiter"))
+    settings = _settings(artifact, flags)
+    threads = threads or cpu.usable()
+    # Before numpy is imported. One thread a computation: several chunks are computed side by side instead.
+    os.environ.update(cpu.thread_variables(1, os.environ))
+    try:
+        summary = _run(settings, source, out, {**started, "threads": threads}, chosen)
+    except ModelrollError as error:
+        click.echo(f"modelroll: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("modelroll: stopped; what is finished is kept: run the same command again to go on", err=True)
+        sys.exit(130)
+    _show(summary)
+
+
+def _settings(artifact: str | None, flags: dict[str, Any]) -> configuration.Settings:
+    environment = dict(os.environ)
+    if artifact is not None:
+        # A person names a path of this machine, and trusts it.
+        flags["model_path"] = str(Path(artifact).absolute())
+        environment.setdefault("ARTIFACT_POLICY", "any")
+    try:
+        settings = configuration.from_environment(environment, flags)
+    except configuration.SettingsError as error:
+        raise click.UsageError(f"{error} (--artifact)" if artifact is None else str(error)) from error
+    logs.configure("warning", "console" if sys.stderr.isatty() else "json")
+    return settings
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    return [] if text == "none" else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _delimiter(text: str) -> str:
+    found = "\t" if text == "\\t" else text
+    if len(found) != 1 or not found.isascii() or found in '"\r\n':
+        raise click.BadParameter(f"{text!r} is not one ASCII character", param_hint="--delimiter")
+    return found
+
+
+def _run(
+    settings: configuration.Settings, source: str, out: str, started: dict[str, Any], chosen: dict[str, Any]
+) -> "Summary":
+    try:
+        import fsspec  # noqa: F401
+        import pyarrow as pa
+    except ImportError as error:
+        raise BatchFailed(f"{error.name} is not installed: install modelroll-server[batch]") from error
+    from modelroll_server.offline import job
+    from modelroll_server.offline.options import Options
+
+    pa.set_cpu_count(cpu.usable())
+    version = _load(settings)
+    order = job.Order(source, out, **started)
+    with _Progress() as progress:
+        return job.run(order, version, Options(**chosen), progress)
+
+
+def _load(settings: configuration.Settings) -> "Version":
+    """The version that a server with these settings would serve, behind the same gates."""
+    from modelroll_server.registry import sources
+    from modelroll_server.registry.loader import Loader
+    from modelroll_server.registry.terms import Terms
+
+    named = sources.named(settings.model_path, settings.model_root, settings.model_digest, None)
+    target = asyncio.run(named.read()).env
+    assert target is not None
+    return Loader(Terms.of(settings), model=lambda: settings.model_name).load(target.content)
+
+
+class _Progress:
+    """A bar for people; where there is no terminal, a line now and then."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._is_terminal = sys.stderr.isatty()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]} rows/s"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self._is_terminal,
+        )
+        self._task = self._bar.add_task("predicting", total=None, rate="–")
+        self._rows = self._before = self._done = 0
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, rows: int, finished: int, shards: int) -> None:
+        self._rows, self._before, self._done = rows, finished, finished
+        self._began = self._said = time.monotonic()
+        self._bar.update(self._task, total=rows, completed=finished)
+        if finished:
+            self._line(f"going on: {finished:,} of {rows:,} rows are finished, in {shards} shards")
+
+    def advance(self, rows: int) -> None:
+        self._done += rows
+        now = time.monotonic()
+        rate = (self._done - self._before) / max(now - self._began, 1e-9)
+        self._bar.update(self._task, completed=self._done, rate=f"{rate:,.0f}")
+        if not self._is_terminal and now - self._said >= _EVERY:
+            self._said = now
+            left = (self._rows - self._done) / max(rate, 1e-9)
+            self._line(f"{self._done:,} of {self._rows:,} rows, {rate:,.0f} rows/s, {left:,.0f} s left")
+
+    def assemble(self) -> None:
+        self._bar.update(self._task, description="assembling")
+
+    def _line(self, text: str) -> None:
+        if self._is_terminal:
+            self._bar.console.print(text)
+        else:
+            click.echo(text, err=True)
+
+
+def _show(summary: "Summary") -> None:
+    click.echo(f"{summary.rows:,} rows predicted: {summary.out}")
+    if summary.rejects is not None:
+        click.echo(click.style(f"{summary.rejected:,} rows rejected: {summary.rejects}", fg="yellow"))
+    if summary.lost:
+        click.echo(click.style(f"{summary.lost:,} predictions are not finite, and null", fg="yellow"))

@@ -1,0 +1,248 @@
+"""One batch job: every shard that is not finished yet is read, computed, written; at the end they become one file.
+
+One thread reads and writes; others compute, a bounded number of chunks ahead. What is in memory at any time are those
+chunks and one row group to be written, whatever the size of the input.
+"""
+
+import collections
+import contextlib
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelroll_server.errors import BatchFailed
+from modelroll_server.offline import chunks, dataset, formats, places
+from modelroll_server.offline.computing import Computed, Computer
+from modelroll_server.offline.options import Options
+from modelroll_server.offline.parts import Assembled, Finished, Journal, Parts
+from modelroll_server.offline.shards import ShardWriter
+from modelroll_server.registry.version import Version
+
+_AHEAD = 2  # chunks that wait for a thread, for each
+
+
+class Progress(Protocol):
+    """Who is told how far a job is."""
+
+    def begin(self, rows: int, finished: int, shards: int) -> None:
+        """So many rows there are, of which so many were finished before, in so many shards."""
+
+    def advance(self, rows: int) -> None:
+        """So many more were written."""
+
+    def assemble(self) -> None:
+        """All are; they are being put together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of a job.
+
+    Attributes:
+        rows: Predicted.
+        rejected: Not.
+        lost: Of the former, those whose prediction is not finite, and null.
+        computed: Rows that this run did itself; another had done the others.
+        out: Where they are: a file, or the directory of parts.
+        rejects: Where the rejected rows are; None where there are none.
+    """
+
+    rows: int
+    rejected: int
+    lost: int
+    computed: int
+    out: str
+    rejects: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for.
+
+    Attributes:
+        source: A file, glob or directory.
+        out: The file to write.
+        parts: Leave the parts, and write no such file.
+        overwrite: Replace the file if it is there.
+        restart: Begin anew where a run stopped.
+        threads: That compute.
+    """
+
+    source: str
+    out: str
+    parts: bool = False
+    overwrite: bool = False
+    restart: bool = False
+    threads: int = 1
+
+
+def run(order: Order, version: Version, options: Options, progress: Progress) -> Summary:
+    """Do it, or what is left of it.
+
+    Raises:
+        BatchFailed: With the reason; the shards that are finished are kept, and the same order goes on.
+    """
+    try:
+        return _Job(order, version, options, progress).run()
+    except OSError as error:
+        why = error.strerror or str(error)
+        name = error.filename or order.out
+        sentence = f"{name} cannot be written: {why}. What is finished is kept: run the same command again to go on"
+        raise BatchFailed(sentence) from error
+
+
+class _Job:
+    def __init__(self, order: Order, version: Version, options: Options, progress: Progress) -> None:
+        self._order = order
+        self._version = version
+        self._options = options
+        self._progress = progress
+        self._out = places.place(order.out)
+        self._format = formats.of(self._out.name)
+        self._rejects = self._out.beside(f"{self._out.name.rpartition('.')[0]}.rejects{self._format.suffix}")
+        self._parts = Parts(self._out, self._format.suffix)
+        self._computed = 0
+
+    def run(self) -> Summary:
+        self._check_out()  # before the input is gone through
+        data = dataset.open_dataset(self._order.source, self._version.schema.inputs, self._options)
+        self._check_apart(data)
+        as_texts = data.of_texts and self._format.of_texts
+        computer = Computer(self._version, data, self._options, as_texts=as_texts)
+        journal = self._journal(data)
+        if self._order.restart:
+            self._parts.forget()
+        if (done := self._parts.assembled()) is not None:
+            self._parts.remove()
+            if done.journal == journal:
+                return self._summary(done, self._out)
+        self._check_out()
+        finished = self._parts.begin(journal)
+        self._compute(data, computer, finished)
+        done = Assembled(
+            journal=journal,
+            rows=sum(one.rows for one in finished.values()),
+            rejected=sum(one.rejected for one in finished.values()),
+            lost=sum(one.lost for one in finished.values()),
+        )
+        if self._order.parts:
+            self._parts.tidy()
+            return self._summary(done, self._parts.directory)
+        self._progress.assemble()
+        self._assemble(finished)
+        self._parts.remove(done)
+        return self._summary(done, self._out)
+
+    def _check_out(self) -> None:
+        if self._out.is_directory():
+            raise BatchFailed(f"{self._out} is a directory: name a file")
+        if self._order.parts or self._order.overwrite or not self._out.exists() or self._parts.may_be_assembled:
+            return
+        raise BatchFailed(f"{self._out} is there: say --overwrite to replace it")
+
+    def _check_apart(self, data: dataset.Dataset) -> None:
+        """An output among the input would be input to the next run."""
+        listing, parts = data.listing, self._parts.directory.path
+        if any(file.path == self._out.path or file.path.startswith(f"{parts}/") for file in listing.files) or (
+            listing.is_directory and self._out.path.startswith(f"{listing.root.rstrip('/')}/")
+        ):
+            raise BatchFailed(f"{self._out} lies in the input: write it to another place")
+
+    def _journal(self, data: dataset.Dataset) -> Journal:
+        version = self._version
+        return Journal(
+            input=data.identities,
+            model=version.model,
+            version=version.number,
+            digest=version.digest,
+            runtime=version.runtime.kind,
+            options=self._options,
+            shards=len(data.shards),
+        )
+
+    def _compute(self, data: dataset.Dataset, computer: Computer, finished: dict[int, Finished]) -> None:
+        """Compute the shards that are not finished, and finish them."""
+        left = [shard for shard in data.shards if shard.index not in finished]
+        before = sum(one.rows + one.rejected for one in finished.values())
+        self._progress.begin(data.rows, before, len(data.shards))
+        with contextlib.closing(self._results(left, data, computer)) as results:
+            for shard in left:
+                with ShardWriter(self._parts, shard.index, computer, self._format, self._options) as writer:
+                    for computed, is_last in results:
+                        writer.write(computed)
+                        self._progress.advance(computed.rows)
+                        self._computed += computed.rows
+                        if is_last:
+                            break
+                assert writer.finished is not None
+                finished[shard.index] = writer.finished
+
+    def _results(
+        self, left: list[dataset.Shard], data: dataset.Dataset, computer: Computer
+    ) -> Generator[tuple[Computed, bool], None, None]:
+        """What becomes of each chunk, in order, and whether it is its shard's last.
+
+        Where reading fails, what was read before is computed all the same: it may be the end of a shard.
+        """
+        waiting: collections.deque[tuple[Future[Computed], bool]] = collections.deque()
+        failure: BatchFailed | None = None
+        with ThreadPoolExecutor(self._order.threads) as pool:
+            try:
+                reader = self._read(left, data)
+                while True:
+                    try:
+                        found = next(reader, None)
+                    except BatchFailed as error:
+                        failure, found = error, None
+                    if found is None:
+                        break
+                    chunk, is_last = found
+                    waiting.append((pool.submit(computer.compute, chunk), is_last))
+                    if len(waiting) > self._order.threads * _AHEAD:
+                        yield _result(*waiting.popleft())
+                while waiting:
+                    yield _result(*waiting.popleft())
+            finally:
+                for future, _ in waiting:
+                    future.cancel()
+        if failure is not None:
+            raise failure
+
+    def _read(self, left: list[dataset.Shard], data: dataset.Dataset) -> Iterator[tuple[chunks.Chunk, bool]]:
+        for shard in left:
+            before = None
+            for chunk in chunks.read(shard, data.schema, self._options.chunk):
+                if before is not None:
+                    yield before, False
+                before = chunk
+            assert before is not None
+            yield before, True
+
+    def _assemble(self, finished: dict[int, Finished]) -> None:
+        rejected = [self._parts.rejects(index) for index in sorted(finished) if finished[index].rejected]
+        self._parts.assemble()
+        if rejected:
+            self._join(rejected, self._rejects)
+        elif self._rejects.exists():
+            self._rejects.remove()  # of the output that is replaced
+        self._join([self._parts.part(index) for index in sorted(finished)], self._out)
+
+    def _join(self, files: list[places.Place], place: places.Place) -> None:
+        with place.replacing(self._parts.directory) as sink:
+            self._format.join(files, sink)
+
+    def _summary(self, done: Assembled, out: places.Place) -> Summary:
+        rejects = self._rejects if out is self._out else out
+        return Summary(
+            rows=done.rows,
+            rejected=done.rejected,
+            lost=done.lost,
+            computed=self._computed,
+            out=str(out),
+            rejects=str(rejects) if done.rejected else None,
+        )
+
+
+def _result(future: Future[Computed], is_last: bool) -> tuple[Computed, bool]:
+    return future.result(), is_last

@@ -1,0 +1,217 @@
+"""Files wherever they are: on this machine's disks, or on any file system that fsspec knows.
+
+Owns how a file is found, told from its successor, and replaced as a whole. Knows nothing of what is in one.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from modelroll_server.errors import BatchFailed
+
+TEMPORARY = "_tmp-"
+_MAGIC = frozenset("*?[")
+# What object stores say of a file's content, then what disks say of its last change.
+_IDENTITIES = ("ETag", "etag", "md5Hash", "generation", "content_md5", "mtime", "LastModified", "created")
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One path of one file system.
+
+    Attributes:
+        fs: That, an fsspec AbstractFileSystem.
+        path: As it writes it; absolute.
+    """
+
+    fs: Any
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine's disks."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def __str__(self) -> str:
+        return self.path if self.is_local else str(self.fs.unstrip_protocol(self.path))
+
+    def __truediv__(self, name: str) -> "Place":
+        return Place(self.fs, f"{self.path.rstrip('/')}/{name}")
+
+    def beside(self, name: str) -> "Place":
+        """The file of that name in the same directory."""
+        parent, separator, _ = self.path.rpartition("/")
+        return Place(self.fs, f"{parent}{separator}{name}")
+
+    def exists(self) -> bool:
+        """Whether something is there."""
+        return bool(self.fs.exists(self.path))
+
+    def is_directory(self) -> bool:
+        """Whether a directory is there."""
+        return bool(self.fs.isdir(self.path))
+
+    def size(self) -> int:
+        """Bytes."""
+        return int(self.fs.size(self.path))
+
+    def identity(self) -> list[str]:
+        """What changes when the file does: its size, and what the file system has to say of its content."""
+        self.fs.invalidate_cache(self.path)
+        info = self.fs.info(self.path)
+        return [str(info["size"]), *(f"{key} {info[key]}" for key in _IDENTITIES if info.get(key))][:2]
+
+    def names(self) -> list[str]:
+        """The names in this directory; none where there is no such directory."""
+        self.fs.invalidate_cache(self.path)
+        try:
+            found = self.fs.ls(self.path, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+
+    def make_directory(self) -> None:
+        """Make it, and those above it, where they are not there."""
+        self.fs.makedirs(self.path, exist_ok=True)
+
+    def remove(self) -> None:
+        """Remove the file, or the directory with all that is in it, where it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.path, recursive=self.is_directory())
+
+    def read(self) -> bytes:
+        """All of it."""
+        found: bytes = self.fs.cat_file(self.path)
+        return found
+
+    def open(self, *, in_order: bool = False) -> Any:
+        """A pyarrow.NativeFile to read; `in_order`: mostly from the start to the end."""
+        if self.is_local:
+            return pa.OSFile(self.path)
+        cache = "readahead" if in_order else "none"
+        return pa.PythonFile(self.fs.open(self.path, "rb", cache_type=cache), mode="r")
+
+    def replace(self, data: bytes) -> None:
+        """Write the file as a whole."""
+        with self.replacing() as sink:
+            sink.write(data)
+
+    @contextlib.contextmanager
+    def replacing(self, directory: "Place | None" = None) -> Iterator[Any]:
+        """A pyarrow.NativeFile to write, which stands in this file's place once it is whole and on the disk.
+
+        Args:
+            directory: Where it is until then, on the same file system; beside it where none is given.
+        """
+        unique = f"{TEMPORARY}{uuid.uuid4().hex}"
+        temporary = self.beside(unique) if directory is None else directory / unique
+        try:
+            with temporary._created() as sink:  # noqa: SLF001 - of the same class
+                yield sink
+            if self.is_local:
+                _replace(temporary.path, self.path)
+            else:
+                self.fs.mv(temporary.path, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.remove()
+            raise
+
+    def _created(self) -> Any:
+        if self.is_local:
+            return pa.OSFile(self.path, mode="wb")
+        return pa.PythonFile(self.fs.open(self.path, "wb"), mode="w")
+
+
+def _replace(temporary: str, path: str) -> None:
+    """Rename what is on the disk: after a power cut either the old file is there or the new one."""
+    _synchronize(temporary)
+    Path(temporary).replace(path)
+    _synchronize(str(Path(path).parent))
+
+
+def _synchronize(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def place(url: str) -> Place:
+    """The place that a person names: a path of this machine, or such as s3://bucket/rows.parquet.
+
+    Raises:
+        BatchFailed: No such file system is installed.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        extra = _EXTRAS.get(url.partition("://")[0])
+        how = f"install modelroll-server[{extra}]" if extra else str(error)
+        raise BatchFailed(f"{url} cannot be reached: {how}") from error
+    except ValueError as error:
+        raise BatchFailed(f"{url} is on no file system that is known here: {error}") from error
+    return Place(fs, path)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a person named as input.
+
+    Attributes:
+        root: The directory that the files are in, or below.
+        files: At least one, sorted by path.
+        is_directory: Whether all that lies in the root was meant.
+    """
+
+    root: str
+    files: list[Place]
+    is_directory: bool
+
+
+def listing(url: str, suffixes: frozenset[str]) -> Listing:
+    """The files of a path, of a glob, or of a directory and those below it.
+
+    In directories files of other suffixes are passed over, and what begins with `_` or `.`, as by all readers of
+    partitioned data.
+
+    Raises:
+        BatchFailed: There are none.
+    """
+    named = place(url)
+    fs = named.fs
+    if named.is_directory():
+        below = (Place(fs, path) for path in sorted(fs.find(named.path)))
+        found = [one for one in below if _is_data(one.path[len(named.path) :], suffixes)]
+        if not found:
+            raise BatchFailed(f"no file in {url} ends with {', '.join(sorted(suffixes))}")
+        return Listing(named.path, found, is_directory=True)
+    if named.exists():
+        return Listing(named.path.rpartition("/")[0], [named], is_directory=False)
+    if not _MAGIC & set(url):
+        raise BatchFailed(f"nothing is at {url}")
+    matches = [Place(fs, path) for path in sorted(fs.glob(named.path)) if not fs.isdir(path)]
+    if not matches:
+        raise BatchFailed(f"nothing matches {url}")
+    plain = named.path[: min(at for at, letter in enumerate(named.path) if letter in _MAGIC)]
+    return Listing(plain.rpartition("/")[0], matches, is_directory=False)
+
+
+def _is_data(relative: str, suffixes: frozenset[str]) -> bool:
+    parts = relative.strip("/").split("/")
+    return not any(part.startswith(("_", ".")) for part in parts) and any(map(parts[-1].lower().endswith, suffixes))

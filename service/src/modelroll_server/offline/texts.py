@@ -1,0 +1,96 @@
+"""What the texts of a CSV stand for: by what the column holds, as `modelroll predict` reads them."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelroll_server.errors import shortened
+from modelroll_server.schema import Input, missing
+from modelroll_server.tensors import Array, Datatype
+
+_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_BOOLEANS = {"true": True, "false": False}
+_ARROW = {Datatype.FP64: pa.float64(), Datatype.FP32: pa.float64(), Datatype.INT64: pa.int64()}
+_MISSING = pa.array(sorted(missing.SPELLINGS))
+_NOT_UTF8 = "is not UTF-8"
+
+
+def read(column: Any, described: Input) -> tuple[Any, Any]:
+    """A binary column of a CSV as an Arrow array of what it holds, with nulls where a value is missing.
+
+    Returns:
+        The array and None; or, where some value is not what the column holds, the same column and its bytes
+        dictionary-encoded, for `values`.
+    """
+    try:
+        found = column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return column, column.dictionary_encode()
+    if described.datatype is Datatype.BYTES and described.missing == "refuse":
+        return found, None
+    absent = pc.is_in(found, value_set=_MISSING)
+    if pc.any(absent).as_py():
+        found = pc.if_else(absent, pa.scalar(None, pa.string()), found)
+    if described.datatype is Datatype.BYTES:
+        return found, None
+    if described.datatype in _ARROW:
+        try:
+            return pc.utf8_trim_whitespace(found).cast(_ARROW[described.datatype]), None
+        except pa.ArrowInvalid:
+            pass
+    return column, column.dictionary_encode()
+
+
+def values(found: Sequence[bytes], described: Input) -> tuple[Array, list[tuple[int, str]]]:
+    """What each of these texts stands for, [texts] of objects; and those that are no texts, with the sentence."""
+    read = np.empty(len(found), object)
+    refused = []
+    for index, data in enumerate(found):
+        try:
+            read[index] = value(data.decode(), described)
+        except UnicodeDecodeError:
+            refused.append((index, _NOT_UTF8))
+    return read, refused
+
+
+def value(text: str, described: Input) -> Any:
+    """What a text stands for, as JSON would have it; the text itself where it is not what the column holds."""
+    kind = described.datatype
+    if text in missing.SPELLINGS:
+        return text if kind is Datatype.BYTES and described.missing == "refuse" else None
+    if kind is Datatype.ANY:
+        return json.loads(text) if _JSON_NUMBER.fullmatch(text) or text in _BOOLEANS else text
+    if kind is Datatype.BYTES:
+        return text
+    if kind is Datatype.BOOL:
+        return _BOOLEANS.get(text.lower(), text)
+    if not _NUMBER.fullmatch(text.strip()):
+        return text
+    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+
+
+def shown(sentence: str, value: Any) -> str:
+    """A refusal of a text, with the text."""
+    return f"{sentence}: {shortened(value)!r}" if type(value) is str else sentence
+
+
+def strings(column: Any) -> tuple[Any, list[tuple[int, str]]]:
+    """A binary column as texts; and the rows of which it is none, with the sentence."""
+    try:
+        return column.cast(pa.string()), []
+    except pa.ArrowInvalid:
+        pass
+    found: list[str] = []
+    refused = []
+    for row, data in enumerate(column.to_pylist()):
+        text = data.decode(errors="replace")
+        if text.encode() != data:
+            refused.append((row, _NOT_UTF8))
+        found.append(text)
+    return pa.array(found, pa.string()), refused
