@@ -14,6 +14,7 @@ from benchmarks import (
     machine,
     models,
     noticed,
+    offline,
     page,
     peers,
     places,
@@ -233,6 +234,27 @@ def measure_noticed(name: str) -> None:
         for one in noticed.measure(name)
     ]
     print(f"{name}: between rollouts → while one is under way\n\n{tables.table(head, rows)}")
+
+
+@main.command("offline")
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(1_000))
+@click.option("--rounds", "times", default=3, show_default=True, type=click.IntRange(1))
+def measure_offline(name: str, rows: int, times: int) -> None:
+    """Predict a Parquet file by a bare loop and by a batch job, and print rows a second and peak memory of both."""
+    head = ["subject", "rows/s", "to bare", "CPU to bare", "peak", f"to {rows // 4:,} rows"]
+    found = [
+        [
+            one.name,
+            f"{one.rate:,.0f}",
+            f"{one.ratio:.2f}×",
+            f"{one.cpu:.2f}×",
+            f"{one.peak / 2**20:,.0f} MiB",
+            f"{one.growth:.2f}×",
+        ]
+        for one in offline.measure(name, rows, times)
+    ]
+    print(f"{name}: {rows:,} rows of Parquet\n\n{tables.table(head, found)}")
 
 
 @main.command("profile")

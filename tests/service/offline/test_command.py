@@ -1,7 +1,10 @@
 """`modelroll batch` as people run it: what it says, how it ends, and what stands in its way."""
 
 import json
+import os
+import pty
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +180,51 @@ def test_a_shard_that_does_not_fit_on_the_disk(customers: Path, tmp_path: Path) 
     assert "cannot be written: " in said.stderr
     assert "Traceback" not in said.stderr
     assert names(tmp_path / "out.csv.parts") == ["_journal.json"]
+
+
+@pytest.fixture
+def large(customers: Path, tmp_path: Path) -> list[object]:
+    """A job of forty shards."""
+    table = pa.concat_tables([pq.read_table(customers / "customers.parquet")] * 40)
+    pq.write_table(table, tmp_path / "large.parquet", row_group_size=500)
+    flags = ["--artifact", CHURN / "2.0.0", "--shard-rows", "500", "--chunk", "100"]
+    return [tmp_path / "large.parquet", tmp_path / "out.parquet", *flags]
+
+
+def test_a_person_can_stop_it_and_go_on(large: list[object], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "modelroll_server", "batch", *map(str, large)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            if (tmp_path / "out.parquet.parts" / "_shard-00001.json").exists():
+                process.send_signal(signal.SIGINT)
+                break
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said == "modelroll: stopped; what is finished is kept: run the same command again to go on\n"
+    assert not [name for name in names(tmp_path / "out.parquet.parts") if name.startswith("_tmp-")]
+    again = run(*large)
+    assert again.returncode == 0, again.stderr
+    assert "going on: " in again.stderr
+    assert "20,000 rows predicted" in again.stdout
+
+
+def test_people_see_how_far_it_is(large: list[object]) -> None:
+    screen, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    command = [sys.executable, "-m", "modelroll_server", "batch", *map(str, large)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env=environment) as process:
+        os.close(terminal)
+        seen = b""
+        while True:
+            try:
+                block = os.read(screen, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not block:
+                break
+            seen += block
+    os.close(screen)
+    assert process.returncode == 0, seen
+    assert b"predicting" in seen
+    assert b"20000/20000" in seen
+    assert b"rows/s" in seen

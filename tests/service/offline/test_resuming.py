@@ -15,6 +15,7 @@ import pytest
 from modelroll_server.errors import BatchFailed
 from modelroll_server.offline import job
 from modelroll_server.offline.options import Options
+from modelroll_server.tensors import Outputs, Table
 from offline_jobs import Parity, Run, Silent, answering, expected, names, predicted, rows, table
 
 CHURN = Path(__file__).parents[3] / "models" / "churn"
@@ -89,11 +90,11 @@ def test_what_is_finished_is_not_done_again(source: Path, tmp_path: Path) -> Non
     class Failing(Parity):
         calls = 0
 
-        def predict(self, table: Any) -> Any:
+        def predict(self, asked: Table) -> Outputs:
             Failing.calls += 1
             if Failing.calls > 25:
                 raise MemoryError
-            return super().predict(table)
+            return super().predict(asked)
 
     order = job.Order(str(source), str(tmp_path / "out.parquet"))
     options = Options(chunk=10, shard_rows=100)
@@ -147,6 +148,25 @@ def test_another_model_or_input_refuses_to_go_on(run: Run, tmp_path: Path) -> No
     place.rename(tmp_path / "others.parquet")
     with pytest.raises(BatchFailed, match=r"is of a job that read"):
         run(tmp_path / "others.parquet", out, bad_rows="fail")
+
+
+@pytest.mark.parametrize("end", ["changed", "removed"])
+def test_an_input_that_changes_meanwhile_is_no_input(run: Run, tmp_path: Path, end: str) -> None:
+    place, out = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    pq.write_table(table(rows(345)), place, row_group_size=100)
+
+    class Changing(Parity):
+        def predict(self, asked: Table) -> Outputs:
+            if end == "removed":
+                place.unlink(missing_ok=True)
+            else:
+                os.utime(place, (1, 1))
+            return super().predict(asked)
+
+    message = "was changed while it was read" if end == "changed" else "is not there any more"
+    with pytest.raises(BatchFailed, match=message):
+        run(place, out, version=answering(Changing()))
+    assert not out.exists()
 
 
 def test_parts_can_be_left(run: Run, source: Path, tmp_path: Path) -> None:

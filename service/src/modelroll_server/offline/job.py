@@ -120,6 +120,7 @@ class _Job:
         self._check_out()
         finished = self._parts.begin(journal)
         self._compute(data, computer, finished)
+        self._check_unchanged(data)
         done = Assembled(
             journal=journal,
             rows=sum(one.rows for one in finished.values()),
@@ -148,6 +149,11 @@ class _Job:
             listing.is_directory and self._out.path.startswith(f"{listing.root.rstrip('/')}/")
         ):
             raise BatchFailed(f"{self._out} lies in the input: write it to another place")
+
+    def _check_unchanged(self, data: dataset.Dataset) -> None:
+        changed = [file for file in data.listing.files if file.identity() != data.identities[str(file)]]
+        if changed:
+            raise BatchFailed(f"{changed[0]} was changed while it was read: say --restart to begin anew")
 
     def _journal(self, data: dataset.Dataset) -> Journal:
         version = self._version

@@ -70,9 +70,16 @@ class Place:
         return int(self.fs.size(self.path))
 
     def identity(self) -> list[str]:
-        """What changes when the file does: its size, and what the file system has to say of its content."""
+        """What changes when the file does: its size, and what the file system has to say of its content.
+
+        Raises:
+            BatchFailed: It is not there.
+        """
         self.fs.invalidate_cache(self.path)
-        info = self.fs.info(self.path)
+        try:
+            info = self.fs.info(self.path)
+        except FileNotFoundError as error:
+            raise BatchFailed(f"{self} is not there any more") from error
         return [str(info["size"]), *(f"{key} {info[key]}" for key in _IDENTITIES if info.get(key))][:2]
 
     def names(self) -> list[str]:
