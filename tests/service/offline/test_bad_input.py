@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import feather
 
 from modelroll_server.errors import BatchFailed
@@ -249,6 +250,15 @@ def test_an_output_that_is_there_is_kept(run: Run, tmp_path: Path) -> None:
     assert predicted(tmp_path / "out.parquet") == expected(rows(5))
 
 
+def test_rejects_that_are_there_are_kept_and_go_with_the_output_that_they_are_of(run: Run, tmp_path: Path) -> None:
+    pq.write_table(table(rows(5)), tmp_path / "rows.parquet")
+    (tmp_path / "out.rejects.parquet").write_text("of yesterday")
+    with pytest.raises(BatchFailed, match=r"out.rejects.parquet is there: say --overwrite to replace it"):
+        run(tmp_path / "rows.parquet")
+    run(tmp_path / "rows.parquet", order={"overwrite": True})
+    assert names(tmp_path) == ["out.parquet", "rows.parquet"]
+
+
 def test_an_output_within_the_input_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pq.write_table(table(rows(5)), tmp_path / "in" / "rows.parquet")
@@ -305,3 +315,29 @@ def test_an_output_that_may_not_be_written(run: Run, tmp_path: Path, nobody: Cal
         os.seteuid(os.getuid())
         place.chmod(0o755)
         assert names(place) == ["rows.parquet"]
+
+
+def test_what_a_file_systems_own_library_says_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(table(rows(5)), tmp_path / "rows.parquet")
+
+    class NoCredentials(Exception):
+        __module__ = "cloud.errors"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentials("no credentials were found")
+
+    monkeypatch.setattr(MemoryFileSystem, "exists", refuse)
+    with pytest.raises(BatchFailed, match=r"memory://out.parquet: cloud: no credentials were found"):
+        run(tmp_path / "rows.parquet", "memory://out.parquet")
+
+
+def test_an_input_that_may_not_be_read(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(MemoryFileSystem, "find", refuse)
+    MemoryFileSystem().makedirs("/locked", exist_ok=True)
+    with pytest.raises(BatchFailed, match="memory://locked cannot be read: Permission denied"):
+        run("memory://locked", tmp_path / "out.parquet")

@@ -1,5 +1,6 @@
 """`modelroll batch` as people run it: what it says, how it ends, and what stands in its way."""
 
+import contextlib
 import json
 import os
 import pty
@@ -184,20 +185,21 @@ def test_a_shard_that_does_not_fit_on_the_disk(customers: Path, tmp_path: Path) 
 
 @pytest.fixture
 def large(customers: Path, tmp_path: Path) -> list[object]:
-    """A job of forty shards."""
+    """A job of eighty shards."""
     table = pa.concat_tables([pq.read_table(customers / "customers.parquet")] * 40)
-    pq.write_table(table, tmp_path / "large.parquet", row_group_size=500)
-    flags = ["--artifact", CHURN / "2.0.0", "--shard-rows", "500", "--chunk", "100"]
+    pq.write_table(table, tmp_path / "large.parquet", row_group_size=250)
+    flags = ["--artifact", CHURN / "2.0.0", "--shard-rows", "250", "--chunk", "250"]
     return [tmp_path / "large.parquet", tmp_path / "out.parquet", *flags]
 
 
 def test_a_person_can_stop_it_and_go_on(large: list[object], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "modelroll_server", "batch", *map(str, large)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            if (tmp_path / "out.parquet.parts" / "_shard-00001.json").exists():
-                process.send_signal(signal.SIGINT)
-                break
+        while not (tmp_path / "out.parquet.parts" / "_shard-00001.json").exists():
+            assert process.poll() is None  # it has much to do yet
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.005)
+        process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
     assert said == "modelroll: stopped; what is finished is kept: run the same command again to go on\n"

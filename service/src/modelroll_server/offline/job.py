@@ -19,6 +19,7 @@ from modelroll_server.offline.parts import Assembled, Finished, Journal, Parts
 from modelroll_server.offline.shards import ShardWriter
 from modelroll_server.registry.version import Version
 
+_KEPT = "What is finished is kept: run the same command again to go on"
 _AHEAD = 2  # chunks that wait for a thread, for each
 
 
@@ -88,8 +89,13 @@ def run(order: Order, version: Version, options: Options, progress: Progress) ->
     except OSError as error:
         why = error.strerror or str(error)
         name = error.filename or order.out
-        sentence = f"{name} cannot be written: {why}. What is finished is kept: run the same command again to go on"
-        raise BatchFailed(sentence) from error
+        raise BatchFailed(f"{name} cannot be written: {why}. {_KEPT}") from error
+    except Exception as error:
+        # What speaks to an object store has errors of its own, such as for credentials that are not there.
+        library = type(error).__module__.partition(".")[0]
+        if library in {"builtins", "modelroll_server"} or "://" not in order.source + order.out:
+            raise
+        raise BatchFailed(f"{order.source} or {order.out}: {library}: {error}. {_KEPT}") from error
 
 
 class _Job:
@@ -106,7 +112,7 @@ class _Job:
 
     def run(self) -> Summary:
         self._check_out()  # before the input is gone through
-        data = dataset.open_dataset(self._order.source, self._version.schema.inputs, self._options)
+        data = self._data()
         self._check_apart(data)
         as_texts = data.of_texts and self._format.of_texts
         computer = Computer(self._version, data, self._options, as_texts=as_texts)
@@ -138,9 +144,16 @@ class _Job:
     def _check_out(self) -> None:
         if self._out.is_directory():
             raise BatchFailed(f"{self._out} is a directory: name a file")
-        if self._order.parts or self._order.overwrite or not self._out.exists() or self._parts.may_be_assembled:
+        there = next((place for place in (self._out, self._rejects) if place.exists()), None)
+        if there is None or self._order.parts or self._order.overwrite or self._parts.may_be_assembled:
             return
-        raise BatchFailed(f"{self._out} is there: say --overwrite to replace it")
+        raise BatchFailed(f"{there} is there: say --overwrite to replace it")
+
+    def _data(self) -> dataset.Dataset:
+        try:
+            return dataset.open_dataset(self._order.source, self._version.schema.inputs, self._options)
+        except OSError as error:
+            raise BatchFailed(f"{self._order.source} cannot be read: {error.strerror or error}") from error
 
     def _check_apart(self, data: dataset.Dataset) -> None:
         """An output among the input would be input to the next run."""
