@@ -15,8 +15,9 @@ from modelroll_operator import names
 from modelroll_operator.api import MERGE, Api, ApiError
 from modelroll_operator.observed import Observed, Pod
 
-FIRST = 0.2  # seconds after which a pod that was seen not to have heard is asked again; then twice that, and so on
-TIMES = 9  # a hundred seconds in all: by then its kubelet has looked by itself, and something else is the matter
+FIRST = 0.2  # seconds after which a pod that was seen not to have heard is asked again
+SOON = 3  # times that it is asked so soon: what kept it from hearing is over in a moment; then half as often each time
+TIMES = 11  # a hundred seconds in all: by then its kubelet has looked by itself, and something else is the matter
 
 
 @dataclass(slots=True)
@@ -66,7 +67,8 @@ class Reminder:
 
     async def _ask_again(self, pod: Pod, waiting: _Waiting) -> None:
         waiting.count += 1
-        waiting.due = self._clock() + FIRST * 2.0**waiting.count if waiting.count < TIMES else math.inf
+        pause = FIRST * 2.0 ** max(0, waiting.count - SOON + 1)
+        waiting.due = self._clock() + pause if waiting.count < TIMES else math.inf
         said = f"{waiting.revision}/{waiting.count}"
         body = {"metadata": {"uid": pod.uid, "annotations": {names.REMINDER_ANNOTATION: said}}}
         try:
