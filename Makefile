@@ -43,7 +43,7 @@ test-fast: setup ## The tests that need no cluster
 	@CLUSTER=embedded $(RUN) pytest --ignore=tests/e2e $(ARGS)
 
 .PHONY: chaos
-chaos: setup ## Rollouts of every kind while pods and operators die at random (ROUNDS=50 REQUESTS=200000 RATE=100 SEED=7)
+chaos: setup ## Rollouts of every kind while pods and operators die at random (ROUNDS=50 SEED=7: half an hour, 200,000 requests)
 	@hack/cluster up
 	@eval "$$(hack/cluster env)" && $(RUN) pytest tests/e2e/test_chaos.py $(ARGS)
 

@@ -52,7 +52,7 @@ kind_metrics() {
 kind_kill() { # pod, namespace
   local id pid
   local labels=(--label "io.kubernetes.pod.name=$1" --label "io.kubernetes.pod.namespace=$2")
-  id=$(docker exec modelroll-control-plane crictl ps --quiet "${labels[@]}" --label io.kubernetes.container.name=server)
+  id=$(docker exec modelroll-control-plane crictl ps --quiet "${labels[@]}")
   pid=$(docker exec modelroll-control-plane crictl inspect --output go-template --template '{{.info.pid}}' "$id")
   docker exec modelroll-control-plane kill -KILL "$pid"
 }

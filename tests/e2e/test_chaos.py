@@ -1,6 +1,6 @@
 """Rollouts of every kind, and back, while pods and operators die at random: no request fails, no answer is illegal.
 
-`make chaos ROUNDS=50 REQUESTS=200000 RATE=100 SEED=…` makes a long one of it.
+`make chaos ROUNDS=50 SEED=…` makes a long one of it, with 200,000 requests.
 """
 
 import itertools
@@ -21,9 +21,11 @@ from harness.waiting import wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
 
-ROUNDS = int(os.environ.get("ROUNDS") or 3)
-REQUESTS = int(os.environ.get("REQUESTS") or 0)  # at least: rounds go on until then
-RATE = float(os.environ.get("RATE") or 20)  # of each of the two clients
+SHORT = 3
+ROUNDS = int(os.environ.get("ROUNDS") or SHORT)
+IS_LONG = ROUNDS > SHORT
+REQUESTS = int(os.environ.get("REQUESTS") or IS_LONG * 4000 * ROUNDS)  # at least: rounds go on until then
+RATE = float(os.environ.get("RATE") or (100 if IS_LONG else 20))  # of each of the two clients
 PODS = 3
 PROGRESS_DEADLINE = 120
 LIVE = "live"

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from harness.cluster import ROOT, CommandFailed, run
+from harness.cluster import CommandFailed
 from harness.load_pod import RESEND_AFTER
 from harness.readiness import CUT_WITHIN, Kill, Readiness
 from harness.release import Release
 from harness.waiting import wait_until
 
 LONGEST_PAUSE = 3.0
-DELETE_ONE, DELETE_ALL = "delete a pod", "delete all pods at once"
+DELETE_ONE, DELETE_ALL, DELETE_OPERATOR = "delete a pod", "delete all pods at once", "delete the operator's pod"
 KILL, OUT_OF_MEMORY, KILL_OPERATOR = "kill a container", "run a pod out of memory", "kill the operator"
-EVERY_KIND = {DELETE_ONE: 8, DELETE_ALL: 1, KILL: 4, OUT_OF_MEMORY: 2, KILL_OPERATOR: 6}
+EVERY_KIND = {DELETE_ONE: 8, DELETE_ALL: 1, KILL: 4, OUT_OF_MEMORY: 2, DELETE_OPERATOR: 4, KILL_OPERATOR: 2}
 DELETIONS = {DELETE_ONE: 1}
 KILLS = frozenset({KILL, OUT_OF_MEMORY})
 # More than any limit of the tests: the kernel ends somebody in the container, which may be the server.
@@ -96,9 +96,9 @@ class Faults:
 
     def _make(self, kind: str) -> None:
         began = time.time()
-        if kind == KILL_OPERATOR:
+        if kind in {DELETE_OPERATOR, KILL_OPERATOR}:
             self.made.append(Fault(began, kind))
-            self._release.kill_operator()
+            self._release.kill_operator() if kind == KILL_OPERATOR else self._release.delete_operator()
             return
         ready = sorted(self._readiness.ready_now())
         if len(ready) < self._pods:
@@ -121,7 +121,7 @@ class Faults:
         namespace = self._release.namespace
         try:
             if fault.kind == KILL:
-                run(str(ROOT / "hack" / "cluster"), "kill", pod, namespace.name)
+                namespace.kill(pod)
             else:
                 namespace.kubectl("exec", pod, "--", "python", "-c", HOG)
         except CommandFailed as failed:

@@ -49,6 +49,10 @@ class Namespace:
         """All objects of some kinds, or those that a label selector finds."""
         return [found for kind in kinds for found in api.several(self.name, kind, selector)]
 
+    def kill(self, pod: str) -> None:
+        """End a pod's main process by SIGKILL."""
+        run(str(ROOT / "hack" / "cluster"), "kill", pod, self.name)
+
     def apply(self, *objects: Object) -> None:
         """Apply objects, as a person would: not server-side, and with validation."""
         documents = {"apiVersion": "v1", "kind": "List", "items": list(objects)}

@@ -4,6 +4,7 @@ Knows names and fields of modelroll's objects as people see them (docs/design/00
 come about.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -94,10 +95,20 @@ class Release:
         status: Object = {} if text is None else json.loads(text)
         return status
 
-    def kill_operator(self) -> None:
-        """Delete the operator's pod without warning, in the middle of whatever it does."""
+    def delete_operator(self) -> None:
+        """Delete the operator's pod, in the middle of whatever it does; it has the time to let go of its Lease."""
         how = ("--wait=false", "--grace-period=0", "--force")
         self.namespace.kubectl("delete", "pods", f"--selector={OPERATORS}", *how)
+
+    def kill_operator(self) -> None:
+        """Kill the operator's process: its Lease is held until it runs out. Another pod takes its place.
+
+        The container is not left to start again: after a few times the kubelet would wait for minutes.
+        """
+        for pod in self.namespace.items("pods", selector=OPERATORS):
+            with contextlib.suppress(CommandFailed):  # it does not run yet, or not any more
+                self.namespace.kill(pod["metadata"]["name"])
+        self.delete_operator()
 
     def apply_version(self, version: str, *, path: str = "", digest: str | None = "", **spec: object) -> None:
         """Apply a ModelVersion; with the digest that was packed, if none is given, and without any for None."""

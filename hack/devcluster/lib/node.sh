@@ -15,9 +15,9 @@ start_node() {
 
 node_is_ready() { admin get node "$NODE" --no-headers | grep -q ' Ready '; }
 
-kill_server() { # pod, namespace
+kill_container() { # pod, namespace
   local id
-  id=$(node_ctr containers ls --quiet "labels.\"io.kubernetes.pod.name\"==$1,labels.\"io.kubernetes.pod.namespace\"==$2,labels.\"io.kubernetes.container.name\"==server" |
+  id=$(node_ctr containers ls --quiet "labels.\"io.kubernetes.pod.name\"==$1,labels.\"io.kubernetes.pod.namespace\"==$2,labels.\"io.cri-containerd.kind\"==container" |
     while read -r one; do node_ctr tasks ls | awk -v id="$one" '$1 == id && $3 == "RUNNING" { print $1 }'; done)
   [ -n "$id" ] || die "no container of the pod $1 runs"
   node_ctr tasks kill --signal SIGKILL "$id"
