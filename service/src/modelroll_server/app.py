@@ -51,19 +51,15 @@ class Answering:
         candidates: How another version gets to be.
         inference: The one path of a prediction.
         cache: Of answers; who runs the event loop starts and closes it.
-        app: The inference port.
     """
 
-    def __init__(
-        self, settings: Settings, metrics: Metrics, reloads: Metrics, lifecycle: Lifecycle, *, threads: int
-    ) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, reloads: Metrics, *, threads: int) -> None:
         """Build it.
 
         Args:
             settings: What the server is told.
             metrics: Where requests are counted.
             reloads: Where versions are counted.
-            lifecycle: The process's.
             threads: That compute.
         """
         self._name = settings.model_name
@@ -75,7 +71,6 @@ class Answering:
         limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
         self.cache = _cache(settings, metrics)
         self.inference = Inference(self.registry, metrics, threads=threads, limits=limits, cache=self.cache)
-        self.app = InferenceApp(self.registry, self.inference, metrics, lifecycle, log_requests=settings.log_requests)
 
     def _model(self) -> str | None:
         """What is served here for as long as the process runs: as it was told, or what went live first."""
@@ -93,9 +88,11 @@ class App:
         self._terminated = asyncio.Event()
         metrics = self._metrics = Metrics()
         self._grpc: GrpcServer | None = None
-        answering = Answering(settings, metrics, metrics, self._lifecycle, threads=cpu.usable())
-        self._registry, self._inference = answering.registry, answering.inference
-        self._inference_app, self._cache = answering.app, answering.cache
+        answering = Answering(settings, metrics, metrics, threads=cpu.usable())
+        self._registry, self._inference, self._cache = answering.registry, answering.inference, answering.cache
+        self._inference_app = InferenceApp(
+            self._registry, self._inference, metrics, self._lifecycle, log_requests=settings.log_requests
+        )
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
         )

@@ -7,8 +7,9 @@ for nothing. Knows nothing of paths, or of the headers that all answers have.
 import asyncio
 import time
 
+from modelroll_server import encoding
 from modelroll_server.batching.batch import Rows
-from modelroll_server.http import body, encoding
+from modelroll_server.http import body
 from modelroll_server.http.asgi import JSON, Response
 from modelroll_server.http.exchange import TIMED, Exchange
 from modelroll_server.http.v1 import Decode, Encode

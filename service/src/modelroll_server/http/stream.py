@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from modelroll_server import errors
-from modelroll_server.http import body, encoding, problems, wire
+from modelroll_server import encoding, errors
+from modelroll_server.http import body, problems, wire
 from modelroll_server.http.asgi import Header, Heads, Lifecycle, Receive, Response
 from modelroll_server.http.exchange import Exchange
 from modelroll_server.http.lines import Lines

@@ -19,6 +19,7 @@ from modelroll_server import errors, listening
 from modelroll_server import settings as configuration
 from modelroll_server.app import Answering
 from modelroll_server.http.asgi import Lifecycle
+from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.registry.target import Content, Target
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu, logs
@@ -61,11 +62,14 @@ class Worker:
         self._lifecycle = Lifecycle()
         self._metrics = Metrics()
         # What is loaded and live is counted by the parent, once for all: here it goes nowhere.
-        answering = Answering(settings, self._metrics, Metrics(), self._lifecycle, threads=threads)
+        answering = Answering(settings, self._metrics, Metrics(), threads=threads)
         self._registry, self._candidates = answering.registry, answering.candidates
         self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
-        self._listener = listening.listener(answering.app, self._grace)
+        application = InferenceApp(
+            self._registry, self._inference, self._metrics, self._lifecycle, log_requests=settings.log_requests
+        )
+        self._listener = listening.listener(application, self._grace)
         self._serving: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._interrupted = asyncio.Event()

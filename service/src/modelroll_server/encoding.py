@@ -1,4 +1,4 @@
-"""Answers as bytes: the bodies of `/predict` and `/batch_predict` on the way out."""
+"""Answers as JSON: the bodies of `/predict` and `/batch_predict`, and what is said of an event."""
 
 from typing import Any
 
