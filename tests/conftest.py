@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+import brokers
 import redis_process
 
 pytest.register_assert_rewrite(
@@ -23,6 +24,8 @@ HOW_TO_GET = {
     "helm": f"the helm command: {_BUILT}, or see https://helm.sh/docs/intro/install",
     "wrk": "the load generator wrk: apt-get install wrk, or see https://github.com/wg/wrk",
     "redis": "redis-server or valkey-server: `apt-get install redis-server` on Debian, or see https://redis.io/docs",
+    "nats-server": "nats-server: `hack/brokers/build nats-server` builds one (Go)",
+    "kafka": "Kafka's jars and java: `hack/brokers/build kafka` gets them (Java 17 or later, Maven)",
     "faketime": "the command faketime: `apt-get install faketime` on Debian, or see https://github.com/wolfcw/libfaketime",
     "openssl": "the openssl command: `apt-get install openssl` on Debian",
     "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
@@ -34,6 +37,10 @@ def _is_there(part: str) -> bool:
         return os.environ.get("CLUSTER", "embedded") in {"devcluster", "kind"} and "KUBECONFIG" in os.environ
     if part == "redis":
         return redis_process.command() is not None
+    if part == "nats-server":
+        return brokers.nats_server() is not None
+    if part == "kafka":
+        return brokers.kafka_jars() is not None
     return shutil.which(part) is not None
 
 

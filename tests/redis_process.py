@@ -16,7 +16,7 @@ def command() -> str | None:
 
 
 class RedisProcess:
-    """One server, which keeps nothing on disk."""
+    """One server, which keeps nothing on disk unless its arguments say so."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -31,7 +31,7 @@ class RedisProcess:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, or start it again, with nothing in it."""
+        """Start it, or start it again, with what is on disk in it."""
         program = command()
         assert program is not None
         fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]

@@ -25,6 +25,8 @@ T = TypeVar("T")
 class ServerProcess:
     """One server. Its ports are free ones, read from its log."""
 
+    command: tuple[str, ...] = COMMAND
+
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
         # One for all: to read the certificates of the system takes longer than an answer.
@@ -33,13 +35,13 @@ class ServerProcess:
         fixed = {"HOST": "127.0.0.1", "PORT": "0", "MANAGEMENT_PORT": "0", "GRPC_PORT": "off", "LOG_FORMAT": "json"}
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [*COMMAND, *arguments],
+                [*self.command, *arguments],
                 env={**inherited, **fixed, **(environment or {})},
                 stdout=file,
                 stderr=file,
             )
         line = self.wait_for(lambda: next((one for one in self.lines() if one.get("event") == "listening"), None))
-        self.port, self.management_port = line["port"], line["management_port"]
+        self.port, self.management_port = line.get("port", 0), line["management_port"]
 
     @property
     def url(self) -> str:

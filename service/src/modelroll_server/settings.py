@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 MAX_BATCH_SIZE = 1_024
 MOST_WORKERS = 256
+BROKERS = ("redis", "rediss", "kafka", "kafka+ssl", "nats", "tls")
+SHORTEST_CLAIM, LONGEST_CLAIM = 6.0, 1800.0  # the shortest and the longest session that Kafka gives a consumer
 SHORTEST_WORKER_TIMEOUT = 5.0  # a worker reports once a second, and may be late
 
 
@@ -80,6 +82,24 @@ class Settings:
     """Seconds after which whoever probes `/readyz` has seen a change; so long it stays, once it says 503."""
     shutdown_timeout: float = 30.0
     """Seconds that requests in flight get after the delay."""
+    stream_url: str | None = dataclasses.field(default=None, repr=False)
+    """The broker of `modelroll stream`: redis://, rediss://, kafka://, kafka+ssl://, nats:// or tls://."""
+    stream_input: str | None = None
+    """The stream, topic or subject that events are read from."""
+    stream_output: str | None = None
+    """Where answers go; `stream_input` and `.predictions` if nothing is said."""
+    stream_dead: str | None = None
+    """Where events go that get no answer, with the reason; `stream_input` and `.dead` if nothing is said."""
+    stream_group: str = "modelroll"
+    """The consumer group: each event goes to one of the processes that name it."""
+    stream_batch: int = 64
+    """Events read at once, at most."""
+    stream_claim_after: float = 30.0
+    """Seconds of silence after which a consumer is taken for dead and its events are given to others; 6 at least."""
+    stream_most_deliveries: int = 5
+    """How often an event is given to a consumer before it is taken for what kills them (Redis and NATS count it)."""
+    stream_most_bytes: int = 2**20
+    """The largest event that is looked into."""
     pod_name: str = ""
     pod_uid: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -111,6 +131,23 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
     if given.get("workers", 1) != 1 and "repository_token" in given:
         raise SettingsError("REPOSITORY_TOKEN is set, and may be set only where WORKERS is 1")
     return Settings(**given)
+
+
+def check_streams(settings: Settings) -> None:
+    """See that what `modelroll stream` needs is there.
+
+    Raises:
+        SettingsError: it is not, or cannot go together.
+    """
+    if settings.stream_url is None:
+        raise SettingsError("STREAM_URL is not set: name a broker, such as redis://host:6379/0")
+    if settings.stream_input is None:
+        raise SettingsError("STREAM_INPUT is not set: name the stream, topic or subject to read events from")
+    named = (settings.stream_output, settings.stream_dead)
+    if settings.stream_input in named:
+        raise SettingsError("STREAM_OUTPUT and STREAM_DEAD may not be STREAM_INPUT: answers would be read as events")
+    if settings.workers != 1:
+        raise SettingsError("WORKERS may be 1 for streams: start more processes of the same STREAM_GROUP instead")
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
@@ -226,6 +263,53 @@ def _bytes(name: str, text: str) -> int:
     return int(found[1]) * {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[found[2]]
 
 
+def _broker(name: str, text: str) -> str:
+    # The value is not repeated: it may hold a password.
+    try:
+        several = text.split(",") if text.startswith(("kafka", "nats", "tls")) else [text]
+        urls = [urllib.parse.urlsplit(url if "://" in url else f"//{url}") for url in several]
+        wrong = urls[0].scheme not in BROKERS or not all(url.hostname for url in urls)
+        _ = [url.port for url in urls]
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise SettingsError(
+            f"{name} may be an address such as redis://host:6379/0, kafka://host:9092 or nats://host:4222"
+        )
+    if text.startswith("kafka") and "@" in text:
+        raise SettingsError(f"{name} may have no user and no password for Kafka: SASL is not spoken")
+    return text
+
+
+def _channel(name: str, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:{}-]{1,200}", text, re.ASCII) or text.strip(".") != text:
+        raise SettingsError(
+            f"{name} is {text!r}, and may be letters, digits, and . _ - (in Redis : {{ }}), 200 at most"
+        )
+    return text
+
+
+def _group(name: str, text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", text, re.ASCII):
+        raise SettingsError(f"{name} is {text!r}, and may be letters, digits, - and _, 100 at most")
+    return text
+
+
+def _claim_after(name: str, text: str) -> float:
+    seconds = _seconds(name, text)
+    if not SHORTEST_CLAIM <= seconds <= LONGEST_CLAIM:
+        raise SettingsError(
+            f"{name} is {text!r}, and may be a number of seconds from {SHORTEST_CLAIM:g} to {LONGEST_CLAIM:g}"
+        )
+    return seconds
+
+
+def _count(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and int(text) >= 1):
+        raise SettingsError(f"{name} is {text!r}, and may be a number from 1 to 9999")
+    return int(text)
+
+
 def _redis(name: str, text: str) -> str:
     # The value is not repeated: it may hold a password.
     try:
@@ -284,6 +368,15 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "drain_delay": _seconds,
     "unready_after": _seconds,
     "shutdown_timeout": _seconds,
+    "stream_url": _broker,
+    "stream_input": _channel,
+    "stream_output": _channel,
+    "stream_dead": _channel,
+    "stream_group": _group,
+    "stream_batch": _rows,
+    "stream_claim_after": _claim_after,
+    "stream_most_deliveries": _count,
+    "stream_most_bytes": _bytes,
     "pod_name": _text,
     "pod_uid": _text,
     "log_level": _choice("debug", "info", "warning", "error"),

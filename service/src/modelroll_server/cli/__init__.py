@@ -7,6 +7,7 @@ import click
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("modelroll_server.cli.serve", "Serve an artifact, a model file, or a model's directory."),
+    "stream": ("modelroll_server.cli.stream", "Answer the events of Redis Streams, Kafka or NATS."),
     "predict": ("modelroll_server.cli.predict", "Ask a running server, and show its answers as a table."),
     "batch": ("modelroll_server.cli.batch", "Predict every row of a file, and write them to another."),
     "pack": ("modelroll_server.cli.pack", "Make an artifact of a trained model."),

@@ -70,7 +70,7 @@ def serve(path: str | None, **flags: Any) -> None:
     except errors.ModelrollError as error:
         click.echo(f"modelroll: {error}", err=True)
         sys.exit(1)
-    _leave()
+    leave()
 
 
 def _run(settings: configuration.Settings) -> None:
@@ -85,7 +85,7 @@ def _run(settings: configuration.Settings) -> None:
         parent.run(settings, workers)
 
 
-def _leave() -> None:
+def leave() -> None:
     """End now, also when a computation that nobody waits for still runs in a thread."""
     busy = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
     if busy:

@@ -1,0 +1,164 @@
+"""Events of a NATS subject that a JetStream stream keeps: a JSON row each, `Nats-Msg-Id` if their producer has one.
+
+Each event is settled by itself. Its message carries a `Nats-Msg-Id` made of its place, so that the server drops one
+that is sent twice within the stream's window (two minutes, if nothing else was said).
+"""
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any
+
+from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, Terms, identity
+from modelroll_server.stream.handling import Handler
+from modelroll_server.stream.settling import (
+    check_consuming,
+    described,
+    holding,
+    persistently,
+    quiet,
+    undecoded,
+    unparsed,
+)
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+CONNECT_SECONDS = 5
+COMMAND_SECONDS = 5.0
+FETCH_SECONDS = 1.0  # that a fetch waits for the first event
+
+
+class NatsJetStream:
+    """One consumer of a stream's durable consumer, which is what NATS calls a group."""
+
+    def __init__(self, terms: Terms, handler: Handler) -> None:
+        from faststream.nats import NatsBroker
+
+        self._terms = terms
+        self._handler = handler
+        self._alone = asyncio.Lock()
+        self._streams: dict[str, str] = {}
+        self._broker = NatsBroker(
+            terms.url.split(","),
+            apply_types=False,
+            logger=quiet(),
+            graceful_timeout=terms.drain,
+            name=terms.consumer,
+            connect_timeout=CONNECT_SECONDS,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            ping_interval=5,
+            drain_timeout=CONNECT_SECONDS,
+        )
+
+    async def start(self) -> None:
+        """Make what is not there (streams for the three subjects, the durable consumer), and fetch.
+
+        Raises:
+            Exception: NATS cannot be reached, or refuses.
+        """
+        from faststream import AckPolicy
+        from faststream.nats import JStream, PullSub
+        from nats.js.api import AckPolicy as Acknowledged
+        from nats.js.api import ConsumerConfig
+
+        terms = self._terms
+        async with asyncio.timeout(2 * CONNECT_SECONDS):
+            await self._broker.connect()
+        for subject in (terms.input, terms.output, terms.dead):
+            self._streams[subject] = await self._stream(subject)
+        config = ConsumerConfig(
+            durable_name=terms.group,
+            filter_subject=terms.input,
+            ack_policy=Acknowledged.EXPLICIT,
+            ack_wait=terms.claim_after,
+            max_deliver=-1,  # after how many it is a dead letter is decided here, where one can be sent
+            max_ack_pending=-1,
+        )
+        await self._jetstream.add_consumer(self._streams[terms.input], config)
+        subscriber = self._broker.subscriber(
+            terms.input,
+            stream=JStream(self._streams[terms.input], declare=False),
+            durable=terms.group,
+            config=config,
+            pull_sub=PullSub(batch_size=terms.batch, timeout=FETCH_SECONDS),
+            ack_policy=AckPolicy.MANUAL,
+            parser=unparsed,
+            decoder=undecoded,
+            no_reply=True,
+        )
+        subscriber(self._on_read)
+        await self._broker.start()
+
+    async def backlog(self) -> Backlog:
+        """How far behind the whole group is.
+
+        Raises:
+            NotConsuming: it has to be started anew.
+            Exception: NATS cannot be asked.
+        """
+        from nats.js.errors import NotFoundError
+
+        check_consuming(self._broker.subscribers)  # type: ignore[arg-type]
+        try:
+            found = await self._jetstream.consumer_info(self._streams[self._terms.input], self._terms.group)
+        except NotFoundError as error:
+            raise NotConsuming(f"the stream or the consumer is gone: {described(error)}") from error
+        return Backlog(found.num_pending or 0, found.num_ack_pending or 0)
+
+    async def stop(self) -> None:
+        """Fetch no further and settle what was fetched; what is not settled is given to others."""
+        async with asyncio.timeout(self._terms.drain + 2 * CONNECT_SECONDS):
+            await self._broker.stop()
+
+    @property
+    def _jetstream(self) -> "JetStreamContext":
+        found: JetStreamContext = self._broker.config.connection_state.stream
+        return found
+
+    async def _stream(self, subject: str) -> str:
+        """The stream that keeps a subject."""
+        from nats.js.errors import NotFoundError
+
+        try:
+            return await self._jetstream.find_stream_name_by_subject(subject)
+        except NotFoundError:
+            name = subject.replace(".", "-")
+            await self._jetstream.add_stream(name=name, subjects=[subject])
+            return name
+
+    async def _on_read(self, read: "Msg") -> None:
+        event = _event(read)
+        # What was delivered before is done one by one: what kills consumers takes no more with it than it must.
+        turn = contextlib.nullcontext() if event.deliveries == 1 else self._alone
+        async with holding(read.in_progress, self._terms.claim_after / 3), turn:
+            handled = await self._handler.handle([event])
+            await persistently(functools.partial(self._send, read, handled.messages[0]))
+            await persistently(read.ack)
+        handled.settled()
+
+    async def _send(self, read: "Msg", message: Message) -> None:
+        from nats.errors import MaxPayloadError
+
+        subject = self._terms.dead if message.is_dead else self._terms.output
+        # Not the producer's id: who gives two events the same one would get one answer.
+        once = f"{self._terms.group}/{message.event.place}/{read.metadata.timestamp.timestamp():.6f}"
+        publish: Any = functools.partial(
+            self._broker.publish, subject=subject, stream=self._streams[subject], timeout=COMMAND_SECONDS
+        )
+        try:
+            await publish(message.payload, headers={**message.headers, "Nats-Msg-Id": once})
+        except MaxPayloadError as error:
+            if not message.is_dead:
+                raise
+            headers = message.without_payload(described(error)).headers
+            await publish(b"", headers={**headers, "Nats-Msg-Id": once})
+
+
+def _event(read: "Msg") -> Event:
+    found = read.metadata
+    place = f"{found.stream}/{found.sequence.stream}"
+    given = (read.headers or {}).get("Nats-Msg-Id")
+    return Event(identity(given, place), place, read.data, found.num_delivered)

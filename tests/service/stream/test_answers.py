@@ -1,0 +1,187 @@
+"""Events and what comes of them, over each broker: answers, dead letters, metrics, a version swap, a drain."""
+
+import asyncio
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import brokers
+from server_process import serving
+from stream_process import DEAD, INPUT, OUTPUT, Start, outcome, settled
+
+ANSWERED = 'stream_events_total{outcome="answered"}'
+Expected = dict[str, tuple[Any, list[float]]]
+
+
+def rows(row: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """Customers that differ."""
+    return [{**row, "tenure": number % 72, "monthly_charges": 20 + number / 7} for number in range(count)]
+
+
+async def test_the_same_row_gets_the_same_answer_as_an_event_and_over_rest(
+    broker: brokers.Broker, start: Start, row: dict[str, Any], mount: Path, tmp_path: Path
+) -> None:
+    asked = {f"event-{number}": one for number, one in enumerate(rows(row, 150))}
+    start(broker)
+    await broker.produce(INPUT, [(name, json.dumps(one).encode()) for name, one in asked.items()])
+    found = await settled(broker, list(asked))
+    assert not found.dead
+    with serving(tmp_path / "rest.log", str(mount / "churn/1.2.0")) as server:
+        server.wait_for_live("1.2.0")
+        async with httpx.AsyncClient() as client:
+            for name, one in asked.items():
+                over_rest = (await client.post(f"{server.url}/predict", json=one)).json()
+                (as_event,) = found.answers[name]
+                assert as_event.keys() == {"id", *over_rest}
+                assert as_event["prediction"] == over_rest["prediction"]
+                assert as_event["model_version"] == over_rest["model_version"]
+                pairs = zip(as_event["probability"], over_rest["probability"], strict=True)
+                assert all(math.isclose(ours, theirs, abs_tol=1e-12) for ours, theirs in pairs)
+
+
+async def test_events_that_come_together_are_computed_together(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    body = json.dumps(row).encode()
+    ids = [f"event-{number}" for number in range(600)]
+    await broker.produce(INPUT, [(one, body) for one in ids])
+    consumer = start(broker)
+    found = await settled(broker, ids)
+    assert not found.lost(ids)
+    assert found.doubled() == 0
+    metrics = consumer.metrics()
+    labels = '{model="churn",model_version="1.2.0"}'
+    assert metrics[f"prediction_batch_rows_sum{labels}"] == 600
+    assert metrics[f"prediction_batch_rows_count{labels}"] < 300
+    assert metrics['prediction_total{model="churn",model_version="1.2.0",status="200"}'] == 600
+
+
+async def test_an_event_without_an_id_is_called_by_its_place(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    await broker.produce(INPUT, [(None, json.dumps(row).encode()), (None, b"{")])
+    start(broker)
+    while True:
+        found = await outcome(broker)
+        if found.answers and found.dead:
+            break
+        await asyncio.sleep(0.2)
+    assert all(name.startswith(f"{INPUT}/") for name in [*found.answers, *found.dead])
+    (letter,) = found.dead.values()
+    assert letter[0].headers["source"] == letter[0].id
+
+
+async def test_what_cannot_be_answered_is_a_dead_letter_with_the_reason_and_the_payload_as_it_came(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    good = json.dumps(row).encode()
+    strange = dict(row)
+    strange["ténüre\n"] = strange.pop("tenure")
+    poisoned = {
+        "no-json": (b"{", "invalid_json", ""),
+        "no-text": (b"\xff\xfe\x00", "invalid_json", ""),
+        "empty": (b"", "invalid_json", "empty"),
+        "nested": (b"[" * 100_000, "invalid_json", ""),
+        "no-object": (b"17", "invalid_request", "not an object"),
+        "missing": (json.dumps({**row, "tenure": None}).encode(), "invalid_field", "tenure"),
+        "strange": (json.dumps(strange).encode(), "invalid_fields", "tenure is missing"),
+        "mistyped": (json.dumps({**row, "tenure": "one"}).encode(), "invalid_field", "tenure"),
+        "unknown": (json.dumps({**row, "contract": "eternal"}).encode(), "invalid_field", "contract"),
+        "huge": (b'{"tenure": "' + b"x" * 300_000 + b'"}', "payload_too_large", "300"),
+    }
+    events = []
+    for name, (body, _, _) in poisoned.items():
+        events += [(f"before-{name}", good), (name, body)]
+    await broker.produce(INPUT, [*events, ("last", good)])
+    consumer = start(broker, STREAM_MOST_BYTES="200000")
+    found = await settled(broker, [name for name, _ in events] + ["last"])
+    assert set(found.dead) == set(poisoned)
+    assert set(found.answers) == {*(f"before-{name}" for name in poisoned), "last"}
+    assert found.doubled() == 0
+    for name, (body, reason, said) in poisoned.items():
+        (letter,) = found.dead[name]
+        assert letter.body == body, name
+        assert letter.headers["reason"] == reason, letter.headers
+        assert said in letter.headers["message"], letter.headers
+        assert letter.headers["source"].startswith(INPUT)
+    metrics = consumer.metrics()
+    assert metrics['stream_events_total{outcome="payload_too_large"}'] == 1
+    assert metrics[ANSWERED] == len(poisoned) + 1
+    assert metrics["stream_event_seconds_count"] == 2 * len(poisoned) + 1
+
+
+async def test_sigterm_settles_what_was_read_and_the_rest_of_the_group_goes_on(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    body = json.dumps(row).encode()
+    consumers = [start(broker), start(broker)]
+    for one in consumers:
+        one.wait_until_ready()
+    ids = [f"event-{number}" for number in range(4000)]
+    sent = asyncio.create_task(broker.produce(INPUT, [(one, body) for one in ids]))
+    leaving = consumers[0]
+    await asyncio.to_thread(leaving.wait_for, lambda: leaving.metrics()[ANSWERED] or None)
+    code = await asyncio.to_thread(leaving.end)
+    await sent
+    found = await settled(broker, ids)
+    assert code == 0
+    assert leaving.said("left")
+    assert found.lost(ids) == []
+    assert found.doubled() == 0
+    assert not found.dead
+
+
+async def test_a_version_swap_under_way_loses_and_doubles_nothing(
+    broker: brokers.Broker, start: Start, row: dict[str, Any], expected: Expected, mount: Path, tmp_path: Path
+) -> None:
+    targets = tmp_path / "targets"
+    targets.mkdir()
+    consumer = start(broker, MODEL_PATH="churn/1.2.0", MODEL_ROOT=str(mount), TARGET_DIR=str(targets))
+    consumer.wait_until_ready()
+    body = json.dumps(row).encode()
+    ids: list[str] = []
+
+    async def produce(until: asyncio.Event) -> None:
+        while not until.is_set():
+            some = [f"event-{len(ids) + number}" for number in range(20)]
+            await broker.produce(INPUT, [(one, body) for one in some])
+            ids.extend(some)
+
+    ended = asyncio.Event()
+    producing = asyncio.create_task(produce(ended))
+    await asyncio.sleep(0.5)
+    (targets / "new").write_text(json.dumps({"path": "churn/2.0.0", "revision": 1, "version": "2.0.0"}))
+    (targets / "new").replace(targets / "settled")
+    await asyncio.to_thread(consumer.wait_for_live, "2.0.0", 1)
+    await asyncio.sleep(0.5)
+    ended.set()
+    await producing
+    found = await settled(broker, ids)
+    assert found.lost(ids) == []
+    assert found.doubled() == 0
+    versions = [found.answers[one][0]["model_version"] for one in ids]
+    assert set(versions) == {"1.2.0", "2.0.0"}
+    for (answer,) in found.answers.values():
+        label, probability = expected[answer["model_version"]]
+        assert answer["prediction"] == label
+        pairs = zip(answer["probability"], probability, strict=True)
+        assert all(math.isclose(ours, theirs, abs_tol=1e-9) for ours, theirs in pairs)
+
+
+async def test_nothing_is_read_before_there_is_a_model(
+    broker: brokers.Broker, start: Start, row: dict[str, Any], mount: Path
+) -> None:
+    shutil.move(mount / "churn/1.2.0", mount / "later")
+    consumer = start(broker, MODEL_PATH=str(mount / "churn/1.2.0"))
+    await broker.produce(INPUT, [("early", json.dumps(row).encode())])
+    consumer.wait_for(lambda: consumer.said("refused") or None)
+    assert consumer.get("/readyz").status_code == 503
+    assert await broker.read(OUTPUT) == []
+    shutil.move(mount / "later", mount / "churn/1.2.0")
+    found = await settled(broker, ["early"])
+    assert list(found.answers) == ["early"]
+    assert await broker.read(DEAD) == []
