@@ -4,6 +4,7 @@ All keep what they have on disk. What a test asks of one is the same for each: e
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -257,13 +258,17 @@ group.initial.rebalance.delay.ms=0
         from aiokafka import AIOKafkaProducer
 
         producer = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{self.port}", acks="all", enable_idempotence=True)
-        await producer.start()
-        sent = [
-            await producer.send(name, body, headers=[] if given is None else [("id", given.encode())])
-            for given, body in events
-        ]
-        await asyncio.gather(*sent)
-        await producer.stop()
+        try:
+            await producer.start()
+            sent = [
+                await producer.send(name, body, headers=[] if given is None else [("id", given.encode())])
+                for given, body in events
+            ]
+            await asyncio.gather(*sent)
+        finally:
+            with contextlib.suppress(TimeoutError):  # of a broker that was killed meanwhile
+                async with asyncio.timeout(5):
+                    await producer.stop()
 
     async def read(self, name: str) -> list[Record]:
         """Everything that is there."""

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import brokers
 from server_process import ServerProcess
 
 INPUT, OUTPUT, DEAD = "sensors", "sensors.predictions", "sensors.dead"
+EVERY = [
+    pytest.param(brokers.Redis, id="redis", marks=pytest.mark.needs("redis")),
+    pytest.param(brokers.Nats, id="nats", marks=pytest.mark.needs("nats-server")),
+    pytest.param(brokers.Kafka, id="kafka", marks=pytest.mark.needs("kafka")),
+]
 CLAIM_AFTER = 6  # seconds; as short as it may be
 
 

@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 import brokers
-from stream_process import DEAD, INPUT, OUTPUT, Start, StreamProcess
-
-EVERY = [
-    pytest.param(brokers.Redis, id="redis", marks=pytest.mark.needs("redis")),
-    pytest.param(brokers.Nats, id="nats", marks=pytest.mark.needs("nats-server")),
-    pytest.param(brokers.Kafka, id="kafka", marks=pytest.mark.needs("kafka")),
-]
+from stream_process import DEAD, EVERY, INPUT, OUTPUT, Start, StreamProcess
 
 
 @pytest.fixture(params=EVERY)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 import brokers
 from server_process import serving
-from stream_process import DEAD, INPUT, OUTPUT, Start, outcome, settled
+from stream_process import DEAD, EVERY, INPUT, OUTPUT, Start, outcome, settled
 
 ANSWERED = 'stream_events_total{outcome="answered"}'
 Expected = dict[str, tuple[Any, list[float]]]
@@ -20,6 +21,10 @@ Expected = dict[str, tuple[Any, list[float]]]
 def rows(row: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Customers that differ."""
     return [{**row, "tenure": number % 72, "monthly_charges": 20 + number / 7} for number in range(count)]
+
+
+def backlog(metrics: dict[str, float]) -> tuple[float | None, ...]:
+    return tuple(metrics.get(f"stream_{name}") for name in ("up", "lag_events", "pending_events"))
 
 
 async def test_the_same_row_gets_the_same_answer_as_an_event_and_over_rest(
@@ -58,6 +63,7 @@ async def test_events_that_come_together_are_computed_together(
     assert metrics[f"prediction_batch_rows_sum{labels}"] == 600
     assert metrics[f"prediction_batch_rows_count{labels}"] < 300
     assert metrics['prediction_total{model="churn",model_version="1.2.0",status="200"}'] == 600
+    consumer.wait_for(lambda: True if backlog(consumer.metrics()) == (1, 0, 0) else None)
 
 
 async def test_an_event_without_an_id_is_called_by_its_place(
@@ -185,3 +191,19 @@ async def test_nothing_is_read_before_there_is_a_model(
     found = await settled(broker, ["early"])
     assert list(found.answers) == ["early"]
     assert await broker.read(DEAD) == []
+
+
+@pytest.mark.parametrize("broker", EVERY[1:], indirect=True)  # Redis takes a message of any size
+async def test_an_event_as_large_as_a_broker_takes_is_a_dead_letter_without_the_payload(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    largest = b"x" * (2**20 - 200)  # there is no room left for why it is dead
+    await broker.produce(INPUT, [("large", largest), ("small", json.dumps(row).encode())])
+    start(broker)
+    found = await settled(broker, ["large", "small"])
+    (letter,) = found.dead["large"]
+    assert letter.headers["reason"] == "invalid_json"
+    assert letter.headers["source"].startswith(INPUT)
+    assert "payload" in letter.headers
+    assert letter.body == b""
+    assert list(found.answers) == ["small"]

@@ -7,7 +7,7 @@ that is sent twice within the stream's window (two minutes, if nothing else was 
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, Terms, identity
 from modelroll_server.stream.handling import Handler
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 COMMAND_SECONDS = 5.0
+OTHER_HEADERS = 2048  # bytes, at most: the names' separators, FastStream's, `Nats-Msg-Id`
 FETCH_SECONDS = 1.0  # that a fetch waits for the first event
 
 
@@ -140,21 +141,21 @@ class NatsJetStream:
         handled.settled()
 
     async def _send(self, read: "Msg", message: Message) -> None:
-        from nats.errors import MaxPayloadError
-
         subject = self._terms.dead if message.is_dead else self._terms.output
         # Not the producer's id: who gives two events the same one would get one answer.
         once = f"{self._terms.group}/{message.event.place}/{read.metadata.timestamp.timestamp():.6f}"
-        publish: Any = functools.partial(
-            self._broker.publish, subject=subject, stream=self._streams[subject], timeout=COMMAND_SECONDS
+        size = len(message.payload) + sum(len(name) + len(value) for name, value in message.headers.items())
+        most = self._broker.config.connection_state.connection.max_payload
+        if message.is_dead and size + OTHER_HEADERS > most:
+            # Nobody else looks at the headers but the server, which would end the connection.
+            message = message.without_payload(f"left out: the server takes {most} bytes, headers included")
+        await self._broker.publish(
+            message.payload,
+            subject,
+            headers={**message.headers, "Nats-Msg-Id": once},
+            stream=self._streams[subject],
+            timeout=COMMAND_SECONDS,
         )
-        try:
-            await publish(message.payload, headers={**message.headers, "Nats-Msg-Id": once})
-        except MaxPayloadError as error:
-            if not message.is_dead:
-                raise
-            headers = message.without_payload(described(error)).headers
-            await publish(b"", headers={**headers, "Nats-Msg-Id": once})
 
 
 def _event(read: "Msg") -> Event:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 5.0  # after which a connection is given up
 BLOCK = 1000  # milliseconds that a read waits for events, and that lie between two looks for what to claim
 # Messages first: a command that fails ends the script, and what was not acknowledged is settled again. (In MULTI the
-# acknowledgements would go on.) An event that another consumer settled meanwhile is not pending, and gets no second one.
+# acknowledgements would go on.) An event that another consumer has settled is not pending, and gets no second one.
 SETTLE = """
 local places, at = {}, 3
 for _ = 1, tonumber(ARGV[2]) do
@@ -143,7 +143,9 @@ class RedisStreams:
         terms = self._terms
         said: list[str | bytes] = []
         for place, message in zip(places, messages, strict=True):
-            fields = [part for field in {**message.headers, "data": message.payload}.items() for part in field]
+            fields: list[str | bytes] = [
+                part for field in {**message.headers, "data": message.payload}.items() for part in field
+            ]
             said += [place, "3" if message.is_dead else "2", str(len(fields)), *fields]
         await self._settling(keys=[terms.input, terms.output, terms.dead], args=[terms.group, len(places), *said])
 

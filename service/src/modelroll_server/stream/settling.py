@@ -91,7 +91,7 @@ def undecoded(message: "StreamMessage[Any]") -> Any:
 
 
 def quiet() -> logging.Logger:
-    """Where FastStream and the clients log each try to connect, some with a traceback: what is wrong is said once, here.
+    """Have FastStream and the clients not log each try to connect, with a traceback: what is wrong is said once, here.
 
     Returns:
         FastStream's logger.
