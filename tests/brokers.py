@@ -101,7 +101,7 @@ class Redis(redis_process.RedisProcess):
         """One of its own."""
         from redis.asyncio import Redis as Client
 
-        return Client.from_url(self.url)
+        return Client.from_url(self.url, socket_timeout=START_SECONDS)
 
 
 class _Process:

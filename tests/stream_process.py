@@ -23,6 +23,7 @@ EVERY = [
     pytest.param(brokers.Nats, id="nats", marks=pytest.mark.needs("nats-server")),
     pytest.param(brokers.Kafka, id="kafka", marks=pytest.mark.needs("kafka")),
 ]
+UNHURRIED = {"MAX_BATCH_SIZE": "1024", "MAX_BATCH_DELAY_MS": "100"}  # something is in work nearly all the time
 CLAIM_AFTER = 6  # seconds; as short as it may be
 
 

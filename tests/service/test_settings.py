@@ -58,6 +58,16 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("CACHE_SIZE", "-1"),
         ("CACHE_TTL", "0"),
         ("CACHE_TTL", "nan"),
+        ("STREAM_INPUT", "two words"),
+        ("STREAM_OUTPUT", ".hidden"),
+        ("STREAM_DEAD", "sensors.*"),
+        ("STREAM_GROUP", "a.b"),
+        ("STREAM_BATCH", "0"),
+        ("STREAM_CLAIM_AFTER", "5"),
+        ("STREAM_CLAIM_AFTER", "nan"),
+        ("STREAM_CLAIM_AFTER", "1801"),
+        ("STREAM_MOST_DELIVERIES", "0"),
+        ("STREAM_MOST_BYTES", "1M"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
         ("LOG_REQUESTS", "perhaps"),
@@ -107,6 +117,48 @@ def test_a_cache_url_and_its_key_are_not_shown(url: str) -> None:
     assert found.cache_url == url
     assert url not in repr(found)
     assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://user:secret@redis:6379/0",
+        "rediss://redis",
+        "kafka://one:9092,two:9092",
+        "kafka+ssl://kafka:9093",
+        "nats://user:secret@one:4222,nats://two:4222",
+        "tls://nats:4222",
+    ],
+)
+def test_a_broker_is_named_by_its_address_which_is_not_shown(url: str) -> None:
+    found = settings.from_environment({"MODEL_PATH": "a", "STREAM_URL": url, "STREAM_INPUT": "sensors"})
+    settings.check_streams(found)
+    assert found.stream_url == url
+    assert url not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url", ["secret", "amqp://secret", "redis://", "kafka://one:secret", "nats://a,", "kafka://a,://"]
+)
+def test_a_bad_broker_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^STREAM_URL may be an address such as redis://") as refused:
+        settings.from_environment({"MODEL_PATH": "a", "STREAM_URL": url})
+    assert "secret" not in str(refused.value)
+
+
+def test_what_streams_need_is_asked_for_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"^STREAM_URL may have no user and no password for Kafka"):
+        settings.from_environment({"MODEL_PATH": "a", "STREAM_URL": "kafka://user:secret@kafka:9092"})
+    given = {"MODEL_PATH": "a"}
+    for name, value in (("STREAM_URL", "redis://redis"), ("STREAM_INPUT", "sensors")):
+        with pytest.raises(SettingsError, match=f"^{name} is not set"):
+            settings.check_streams(settings.from_environment(given))
+        given[name] = value
+    settings.check_streams(settings.from_environment(given))
+    with pytest.raises(SettingsError, match="STREAM_DEAD may not be STREAM_INPUT"):
+        settings.check_streams(settings.from_environment({**given, "STREAM_DEAD": "sensors"}))
+    with pytest.raises(SettingsError, match="WORKERS may be 1 for streams"):
+        settings.check_streams(settings.from_environment({**given, "WORKERS": "2"}))
 
 
 def test_nothing_to_serve_is_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import brokers
 from server_process import serving
-from stream_process import DEAD, EVERY, INPUT, OUTPUT, Start, outcome, settled
+from stream_process import DEAD, EVERY, INPUT, OUTPUT, UNHURRIED, Start, outcome, settled
 
 ANSWERED = 'stream_events_total{outcome="answered"}'
 Expected = dict[str, tuple[Any, list[float]]]
@@ -124,10 +124,10 @@ async def test_sigterm_settles_what_was_read_and_the_rest_of_the_group_goes_on(
     broker: brokers.Broker, start: Start, row: dict[str, Any]
 ) -> None:
     body = json.dumps(row).encode()
-    consumers = [start(broker), start(broker)]
+    consumers = [start(broker, **UNHURRIED), start(broker, **UNHURRIED)]
     for one in consumers:
         one.wait_until_ready()
-    ids = [f"event-{number}" for number in range(4000)]
+    ids = [f"event-{number}" for number in range(3000)]
     sent = asyncio.create_task(broker.produce(INPUT, [(one, body) for one in ids]))
     leaving = consumers[0]
     await asyncio.to_thread(leaving.wait_for, lambda: leaving.metrics()[ANSWERED] or None)

@@ -99,4 +99,5 @@ def identity(given: bytes | str | None, place: str) -> str:
 
 def printable(text: str) -> str:
     """A text as a header of any broker takes it: ASCII, the rest escaped, in one line."""
-    return " ".join(text.split()).encode("ascii", "backslashreplace").decode("ascii")
+    one_line = " ".join(text.split())
+    return "".join(one if " " <= one <= "~" else one.encode("unicode_escape").decode() for one in one_line)

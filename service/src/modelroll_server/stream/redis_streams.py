@@ -143,10 +143,9 @@ class RedisStreams:
         terms = self._terms
         said: list[str | bytes] = []
         for place, message in zip(places, messages, strict=True):
-            fields: list[str | bytes] = [
-                part for field in {**message.headers, "data": message.payload}.items() for part in field
-            ]
-            said += [place, "3" if message.is_dead else "2", str(len(fields)), *fields]
+            headers = [part for header in message.headers.items() for part in header]
+            to = "3" if message.is_dead else "2"
+            said += [place, to, str(len(headers) + 2), *headers, "data", message.payload]
         await self._settling(keys=[terms.input, terms.output, terms.dead], args=[terms.group, len(places), *said])
 
     async def _hand_over(self) -> None:
