@@ -36,6 +36,8 @@ class KafkaTopics:
 
         self._terms = terms
         self._handler = handler
+        self._in_work = asyncio.Lock()
+        self._divisions = 0  # of the group's partitions, so far
         scheme, _, servers = terms.url.partition("://")
         self._broker = KafkaBroker(
             servers.rstrip("/").split(","),
@@ -62,6 +64,7 @@ class KafkaTopics:
             parser=unparsed,
             decoder=undecoded,
             no_reply=True,
+            listener=self._listener(),
         )
         self._subscriber(self._on_read)
 
@@ -107,7 +110,31 @@ class KafkaTopics:
             raise NotConsuming("the consumer has ended")
         return consumer
 
+    def _listener(self) -> Any:
+        """Has the group wait with a new division until what was read is settled: it could not be acknowledged after."""
+        from aiokafka import ConsumerRebalanceListener
+
+        transport = self
+
+        class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+            async def on_partitions_revoked(self, _revoked: object) -> None:
+                with contextlib.suppress(TimeoutError):  # who takes longer is taken for dead, and others answer again
+                    async with asyncio.timeout(transport._terms.claim_after / 2), transport._in_work:
+                        pass
+                transport._divisions += 1
+
+            async def on_partitions_assigned(self, _assigned: object) -> None:
+                """Reading goes on where the group had come."""
+
+        return Listener()
+
     async def _on_read(self, records: Sequence["ConsumerRecord[Any, Any]"]) -> None:
+        division = self._divisions
+        async with self._in_work:
+            if division == self._divisions:  # else they are read again, here or by others
+                await self._handle(records)
+
+    async def _handle(self, records: Sequence["ConsumerRecord[Any, Any]"]) -> None:
         from aiokafka import TopicPartition
         from aiokafka.errors import CommitFailedError, IllegalStateError
 
