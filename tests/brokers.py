@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -158,50 +158,50 @@ class Nats(_Process):
 
     async def prepare(self, *names: str) -> None:
         """A stream of its own for each subject; JetStream keeps nothing else."""
-        client = await self._client()
-        for name in names:
-            await client.jetstream().add_stream(name=name.replace(".", "-"), subjects=[name])
-        await client.close()
+        async with self._connected() as stream:
+            for name in names:
+                await stream.add_stream(name=name.replace(".", "-"), subjects=[name])
 
     async def produce(self, name: str, events: Iterable[tuple[str | None, bytes]]) -> None:
         """Send events."""
-        client = await self._client()
-        stream = client.jetstream()
-
-        async def send(given: str | None, body: bytes) -> None:
-            await stream.publish(name, body, headers=None if given is None else {"Nats-Msg-Id": given}, timeout=30)
-
         waiting = list(events)
-        for start in range(0, len(waiting), AT_ONCE):
-            await asyncio.gather(*(send(*one) for one in waiting[start : start + AT_ONCE]))
-        await client.close()
+        async with self._connected() as stream:
+
+            async def send(given: str | None, body: bytes) -> None:
+                headers = None if given is None else {"Nats-Msg-Id": given}
+                await stream.publish(name, body, headers=headers, timeout=START_SECONDS)
+
+            for start in range(0, len(waiting), AT_ONCE):
+                await asyncio.gather(*(send(*one) for one in waiting[start : start + AT_ONCE]))
 
     async def read(self, name: str) -> list[Record]:
         """Everything that is there."""
         from nats.js.api import AckPolicy, ConsumerConfig
         from nats.js.errors import NotFoundError
 
-        client = await self._client()
-        stream = client.jetstream()
         records: list[Record] = []
-        try:
-            kept = await stream.find_stream_name_by_subject(name)
+        async with self._connected() as stream:
+            try:
+                kept = await stream.find_stream_name_by_subject(name)
+            except NotFoundError:
+                return []
             total = (await stream.stream_info(kept)).state.messages
-            config = ConsumerConfig(ack_policy=AckPolicy.NONE)
-            reader = await stream.pull_subscribe(name, config=config)
+            reader = await stream.pull_subscribe(name, config=ConsumerConfig(ack_policy=AckPolicy.NONE))
             while len(records) < total:
-                found = await reader.fetch(min(AT_ONCE, total - len(records)), timeout=30)
+                found = await reader.fetch(min(AT_ONCE, total - len(records)), timeout=START_SECONDS)
                 records += [Record(dict(one.headers or {}), one.data) for one in found]
             await reader.unsubscribe()
-        except NotFoundError:
-            pass
-        await client.close()
         return records
 
-    async def _client(self) -> Any:
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
         import nats
 
-        return await nats.connect(self.url)
+        client = await nats.connect(self.url, allow_reconnect=False)
+        try:
+            yield client.jetstream(timeout=START_SECONDS)
+        finally:
+            await client.close()
 
 
 class Kafka(_Process):

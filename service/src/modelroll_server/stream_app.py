@@ -74,7 +74,7 @@ class StreamApp:
             connect = consuming.named(terms, handler)
         except ImportError as error:
             raise NotInstalled(f"{error}: install `modelroll-server[stream]`, which brings FastStream") from error
-        self._consumption = Consumption(connect, self._registry, counts, _shown(terms.url))
+        self._consumption = Consumption(connect, self._registry, counts, shown=_shown(terms.url), drain=terms.drain)
         self._terms = terms
 
     async def run(self) -> None:

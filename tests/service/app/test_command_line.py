@@ -15,7 +15,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_command() -> None:
     done = run("-m", "modelroll_server", "--help")
     assert done.returncode == 0
-    for command in ("serve", "pack", "sign", "verify", "push"):
+    for command in ("serve", "stream", "pack", "sign", "verify", "push"):
         assert f"  {command} " in done.stdout
 
 

@@ -1,6 +1,8 @@
 """Brokers, and consumers that end with their test."""
 
+import gc
 import itertools
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,6 +23,9 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield found
     finally:
         found.kill()
+        with warnings.catch_warnings():  # clients under which a broker is killed leave sockets behind
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture

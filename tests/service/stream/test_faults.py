@@ -17,6 +17,7 @@ from deadly import FATAL, Deadly
 from stream_process import CLAIM_AFTER, EVERY, INPUT, UNHURRIED, Outcome, Start, StreamProcess, settled
 
 SEED = 7
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as in conftest
 TESTS = Path(__file__).parents[2]
 CONSUMERS = 3
 ANSWERED = 'stream_events_total{outcome="answered"}'
@@ -114,6 +115,22 @@ def _wait_until_away(consumer: StreamProcess) -> None:
     said = consumer.wait_for(lambda: ((one := consumer.get("/readyz")).status_code == 503 and one.text) or None)
     assert said.startswith("the broker at ")
     assert consumer.metrics()["stream_up"] == 0
+
+
+async def test_a_consumer_leaves_in_time_though_its_broker_is_dead(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    consumer = start(broker, SHUTDOWN_TIMEOUT="2", **UNHURRIED)
+    consumer.wait_until_ready()
+    body = json.dumps(row).encode()
+    ids = [f"event-{number}" for number in range(2000)]
+    await broker.produce(INPUT, [(one, body) for one in ids])
+    broker.kill()
+    assert await asyncio.to_thread(consumer.end) == 0
+    await asyncio.to_thread(broker.start)
+    start(broker)
+    found = await settled(broker, ids)
+    assert found.lost(ids) == []
 
 
 async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(

@@ -18,6 +18,7 @@ from modelroll_server.stream.settling import described
 
 LOOK_EVERY = 1.0  # seconds
 LOOK_SECONDS = 5.0  # that a look may take
+CLOSE_SECONDS = 5.0  # that saying goodbye to a broker may take
 LOOK_FOR_A_MODEL = 0.1
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds between two starts
 
@@ -40,7 +41,9 @@ class Transport(Protocol):
 class Consumption:
     """One process's part in a group."""
 
-    def __init__(self, connect: Callable[[], Transport], registry: Registry, counts: StreamCounts, shown: str) -> None:
+    def __init__(
+        self, connect: Callable[[], Transport], registry: Registry, counts: StreamCounts, *, shown: str, drain: float
+    ) -> None:
         """Consumption that has not begun.
 
         Args:
@@ -48,11 +51,13 @@ class Consumption:
             registry: What has to be live before anything is read, and what says that the broker is away.
             counts: Where the backlog is put.
             shown: The broker's address, as it may be logged.
+            drain: Seconds that what was read gets on the way out.
         """
         self._connect = connect
         self._registry = registry
         self._counts = counts
         self._shown = shown
+        self._patience = drain + CLOSE_SECONDS
         self._transport: Transport | None = None
         self._said: str | None = None
 
@@ -79,7 +84,8 @@ class Consumption:
         transport, self._transport = self._transport, None
         if transport is not None:
             with contextlib.suppress(Exception):  # a dead broker is let go of all the same
-                await transport.stop()
+                async with asyncio.timeout(self._patience):
+                    await transport.stop()
 
     async def _look(self) -> None:
         """See how far behind it is, for as long as anything is read.
