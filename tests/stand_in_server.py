@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import uvicorn
@@ -17,11 +18,13 @@ from modelroll_server.http import wire
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
+from modelroll_server.http.page.page import Page
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Target
 from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traffic import Traffic
 
 THREADS = 2  # that compute
 
@@ -45,11 +48,17 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(cache: Cache | None = None) -> AsyncIterator[Server]:
-    """A server with version 1.0.0 live."""
+async def serving(cache: Cache | None = None, *, page: bool = True) -> AsyncIterator[Server]:
+    """A server with version 1.0.0 live, and with the page at `/`, or without."""
     registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
     inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100, cache=cache)
-    app = InferenceApp(registry, inference, metrics, lifecycle)
+    traffic = Traffic(metrics.latency.collect)
+
+    async def numbers() -> dict[str, Any]:
+        return traffic.document()
+
+    found_page = Page(registry, inference, numbers) if page else None
+    app = InferenceApp(registry, inference, metrics, lifecycle, page=found_page)
     management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
 
     def client(application: Callable[..., object]) -> httpx.AsyncClient:

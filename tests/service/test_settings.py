@@ -49,6 +49,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("LOAD", "never"),
         ("EXTRA_FIELDS", "maybe"),
         ("KEEP_PREVIOUS", "sometimes"),
+        ("PAGE", "blank"),
         ("MAX_BATCH_SIZE", "0"),
         ("MAX_BATCH_SIZE", "1025"),
         ("MAX_BATCH_SIZE", "²"),

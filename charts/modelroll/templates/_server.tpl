@@ -66,6 +66,8 @@
   value: {{ .Values.keepPrevious | quote }}
 - name: EXTRA_FIELDS
   value: {{ .Values.extraFields }}
+- name: PAGE
+  value: {{ .Values.page | quote }}
 - name: MAX_BATCH_SIZE
   value: {{ .Values.batching.maxSize | quote }}
 - name: MAX_BATCH_DELAY_MS

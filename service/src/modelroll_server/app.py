@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import importlib
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
@@ -19,6 +19,7 @@ from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
+from modelroll_server.http.page.page import Numbers, Page
 from modelroll_server.http.repository import Repository
 from modelroll_server.inference import Inference
 from modelroll_server.listening import Listener
@@ -34,6 +35,7 @@ from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traffic import Traffic
 
 if TYPE_CHECKING:
     from modelroll_server.grpc.server import GrpcServer
@@ -63,6 +65,7 @@ class Answering:
             threads: That compute.
         """
         self._name = settings.model_name
+        self._metrics = metrics
         self.registry = Registry(reloads, model=settings.model_name, lazy=settings.load == "lazy")
         terms = Terms.of(settings)
         self.trial = Trial(terms, model=self._model)
@@ -71,6 +74,19 @@ class Answering:
         limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
         self.cache = _cache(settings, metrics)
         self.inference = Inference(self.registry, metrics, threads=threads, limits=limits, cache=self.cache)
+
+    def over_http(self, settings: Settings, lifecycle: Lifecycle, numbers: Numbers) -> InferenceApp:
+        """The inference port.
+
+        Args:
+            settings: What the server is told.
+            lifecycle: The process's.
+            numbers: That the page shows.
+        """
+        page = Page(self.registry, self.inference, numbers) if settings.page else None
+        return InferenceApp(
+            self.registry, self.inference, self._metrics, lifecycle, log_requests=settings.log_requests, page=page
+        )
 
     def _model(self) -> str | None:
         """What is served here for as long as the process runs: as it was told, or what went live first."""
@@ -88,11 +104,14 @@ class App:
         self._terminated = asyncio.Event()
         metrics = self._metrics = Metrics()
         self._grpc: GrpcServer | None = None
+        traffic = Traffic(metrics.latency.collect)
+
+        async def numbers() -> dict[str, Any]:
+            return traffic.document()
+
         answering = Answering(settings, metrics, metrics, threads=cpu.usable())
         self._registry, self._inference, self._cache = answering.registry, answering.inference, answering.cache
-        self._inference_app = InferenceApp(
-            self._registry, self._inference, metrics, self._lifecycle, log_requests=settings.log_requests
-        )
+        self._inference_app = answering.over_http(settings, self._lifecycle, numbers)
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
         )

@@ -48,6 +48,8 @@ class Settings:
     """Whether the version before the live one stays in memory, so that going back to it loads nothing."""
     extra_fields: Literal["refuse", "ignore"] = "refuse"
     """What happens to a field that the model has no input for."""
+    page: bool = True
+    """Whether `/` is there, with its form, for people."""
     max_batch_size: int = 32
     """Rows computed together, to begin with; a model that answers more of them in little time is given more."""
     max_batch_delay_ms: float = 0.0
@@ -350,6 +352,7 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "load": _choice("preload", "lazy"),
     "keep_previous": _flag,
     "extra_fields": _choice("refuse", "ignore"),
+    "page": _flag,
     "max_batch_size": _rows,
     "max_batch_delay_ms": _milliseconds,
     "cache_size": _bytes,

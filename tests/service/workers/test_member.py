@@ -6,7 +6,7 @@ import sys
 
 from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content, Target
-from modelroll_server.workers.member import Member
+from modelroll_server.workers.member import Member, News
 from modelroll_server.workers.messages import Channel, Load, Loaded, Report
 
 WANT = Target("move", 9, Content("2.0.0", "churn/2.0.0"))
@@ -22,7 +22,7 @@ async def test_an_answer_that_came_as_its_question_was_given_up_is_not_waited_fo
     worker = Channel(*await asyncio.open_unix_connection(sock=there))
     asking: list[asyncio.Task[Served]] = []
 
-    def hear(_: Report | None) -> None:
+    def hear(_: News) -> None:
         """In the same turn of the loop as the answer before it, to which nobody has woken yet."""
         asking[0].cancel()
 

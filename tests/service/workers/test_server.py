@@ -110,6 +110,21 @@ def is_refused(port: int) -> bool:
     return False
 
 
+def test_the_page_shows_what_all_workers_were_asked_whichever_shows_it(tmp_path: Path, mount: Path, row: Row) -> None:
+    with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
+        wait_until(server, is_ready)
+        with httpx.Client(base_url=server.url) as one:
+            assert one.post("/predict", json=row).status_code == 200  # by the worker whose page this is
+            answered = 1
+            while not all(each["requests"] for each in server.status()["workers"]):
+                answered += httpx.post(f"{server.url}/predict", json=row).status_code == 200
+            wait_until(server, lambda _: total(server, "prediction_latency_seconds_count") == answered)
+            found = one.get("/page/live").json()  # the first look tells of all that was
+            assert round(found["requests_per_second"] * found["seconds"]) == answered
+            assert found["versions"] == [{"version": "1.2.0", "role": "live", "share": 1.0}]
+            assert "churn" in one.get("/").text
+
+
 async def test_all_workers_swap_together_and_what_one_of_them_refuses_none_answers_by(
     tmp_path: Path, mount: Path, row: Row, expected: Expected
 ) -> None:

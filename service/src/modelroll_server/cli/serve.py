@@ -26,6 +26,7 @@ from modelroll_server.telemetry import cpu, logs
 @click.option("--signing-public-key", metavar="FILE", help="PEM file of the keys whose signatures count (signed).")
 @click.option("--load", metavar="preload|lazy", help="Load before being ready, or on the first request.")
 @click.option("--extra-fields", metavar="refuse|ignore", help="What happens to fields that the model does not know.")
+@click.option("--page", metavar="true|false", help="Whether there is a page for people at / (true).")
 @click.option("--max-batch-size", metavar="ROWS", help="Rows computed together, to begin with (32).")
 @click.option("--max-batch-delay-ms", metavar="MS", help="How long a row may wait for others (0).")
 @click.option("--host", help="Address to listen on.")

@@ -17,6 +17,7 @@ from modelroll_server.http import asgi, body, predictions, problems, stream, wir
 from modelroll_server.http.asgi import JSON, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
 from modelroll_server.http.exchange import Endpoint, Exchange, Route
+from modelroll_server.http.page.page import Page
 from modelroll_server.http.predictions import Bodies, Predictions
 from modelroll_server.http.repository import Repository
 from modelroll_server.http.stream import LineStream
@@ -47,6 +48,7 @@ class InferenceApp:
         *,
         log_requests: bool = False,
         repository: Repository | None = None,
+        page: Page | None = None,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
@@ -63,6 +65,7 @@ class InferenceApp:
             "/batch_predict": (("POST",), functools.partial(self._predictions.answer, predictions.MANY)),
             stream.PATH: (("POST",), lines.answer),
             "/health": (("GET", "HEAD"), self._health),
+            **({} if page is None else page.routes),
         }
         self._offered = {"/predict": predictions.ONE, "/batch_predict": predictions.MANY}
         self._sending: set[asyncio.Task[None]] = set()

@@ -10,6 +10,7 @@ from prometheus_client.exposition import generate_latest
 
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traffic import Traffic
 from modelroll_server.workers.messages import Family, Report
 from modelroll_server.workers.sums import Sums
 
@@ -21,6 +22,7 @@ class Accounts:
 
     Attributes:
         restarts: How often each worker was started anew.
+        traffic: What all of them were asked lately.
     """
 
     def __init__(self, metrics: Metrics, lifecycle: Lifecycle) -> None:
@@ -30,6 +32,7 @@ class Accounts:
         self._latest: dict[int, Report] = {}
         self._ended_requests = 0
         self._sums = Sums()
+        self.traffic = Traffic(self._sums.collect)
         self._registry = CollectorRegistry()
         self._registry.register(self._sums)
         self._ends = prometheus_client.Counter(

@@ -19,8 +19,19 @@ from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content, Target
 from modelroll_server.registry.watcher import back_off
 from modelroll_server.workers.accounts import Accounts
-from modelroll_server.workers.member import Ended, Holds, Member
-from modelroll_server.workers.messages import Accept, Adopt, Drain, Drop, Leave, Order, Report
+from modelroll_server.workers.member import Ended, Holds, Member, News
+from modelroll_server.workers.messages import (
+    Accept,
+    Adopt,
+    Asked,
+    Drain,
+    Drop,
+    Leave,
+    Order,
+    Report,
+    Told,
+    Watched,
+)
 from modelroll_server.workers.shared import SharedRecord
 
 STEADY_AFTER = 60.0  # seconds that a worker lives after which its end is not one of a series
@@ -128,11 +139,14 @@ class Crew:
     async def _one_life(self, index: int) -> str:
         """From start to end; says why it ended."""
 
-        def hear(report: Report | None) -> None:
-            if report is None:
-                self._record.asked.set()
-            else:
-                self._accounts.report(index, report)
+        def hear(news: News) -> None:
+            match news:
+                case Report():
+                    self._accounts.report(index, news)
+                case Asked():
+                    self._record.asked.set()
+                case Watched() if index in self._members:
+                    self._members[index].send(Told(self._accounts.traffic.document()))
 
         try:
             member = await Member.start(index, self._start.listening, self._start.environment, hear)

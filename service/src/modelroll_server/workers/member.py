@@ -26,10 +26,12 @@ from modelroll_server.workers.messages import (
     Report,
     Swap,
     Swapped,
+    Watched,
 )
 
 TO_START = 60.0  # seconds that a process may take before its first word, besides those that any silence may take
 
+News = Report | Asked | Watched  # what it says unasked
 _Reply = Hello | Loaded | Failed | Swapped
 
 
@@ -64,7 +66,7 @@ class Member:
     """
 
     def __init__(
-        self, index: int, process: asyncio.subprocess.Process, channel: Channel, hear: Callable[[Report | None], None]
+        self, index: int, process: asyncio.subprocess.Process, channel: Channel, hear: Callable[[News], None]
     ) -> None:
         self._process = process
         self._channel = channel
@@ -80,11 +82,11 @@ class Member:
 
     @classmethod
     async def start(
-        cls, index: int, listening: socket.socket, environment: Mapping[str, str], hear: Callable[[Report | None], None]
+        cls, index: int, listening: socket.socket, environment: Mapping[str, str], hear: Callable[[News], None]
     ) -> "Member":
         """Start a process that has the listening socket, and a channel to here.
 
-        `hear` gets what it says of itself, and None when a request came while nothing is loaded.
+        `hear` gets what it says unasked.
 
         A new interpreter rather than a fork: a fork would take over locks, threads and the event loop of a parent at
         any moment of their lives, and later workers would be made of another parent than the first.
@@ -196,10 +198,8 @@ class Member:
 
     def _take(self, answer: Answer) -> None:
         match answer:
-            case Report():
+            case Report() | Asked() | Watched():
                 self._hear(answer)
-            case Asked():
-                self._hear(None)
             case _ if self._unheard:
                 self._unheard -= 1
             case _:

@@ -75,6 +75,12 @@ class Leave(msgspec.Struct, tag=True):
     patience: float
 
 
+class Told(msgspec.Struct, tag=True):
+    """What all workers were asked lately, for one that is `Watched`: a document of `Traffic`."""
+
+    numbers: dict[str, Any]
+
+
 # --- From a worker ---------------------------------------------------------------------------------------------------
 
 
@@ -114,6 +120,10 @@ class Asked(msgspec.Struct, tag=True):
     """A request came while nothing is loaded yet."""
 
 
+class Watched(msgspec.Struct, tag=True):
+    """Somebody looks at the page of this worker; answered by `Told`, if by anything."""
+
+
 class Family(msgspec.Struct, array_like=True):
     """One metric: every sample has its own name, labels and value."""
 
@@ -137,8 +147,8 @@ class Report(msgspec.Struct, tag=True):
     families: list[Family]
 
 
-Order = See | Begin | Load | Swap | Drop | Adopt | Refuse | Accept | Drain | Leave
-Answer = Hello | Loaded | Failed | Swapped | Asked | Report
+Order = See | Begin | Load | Swap | Drop | Adopt | Refuse | Accept | Drain | Leave | Told
+Answer = Hello | Loaded | Failed | Swapped | Asked | Report | Watched
 
 _LENGTH = struct.Struct(">I")
 _ENCODER = msgspec.msgpack.Encoder()

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvloop
@@ -19,7 +19,6 @@ from modelroll_server import errors, listening
 from modelroll_server import settings as configuration
 from modelroll_server.app import Answering
 from modelroll_server.http.asgi import Lifecycle
-from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.registry.target import Content, Target
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu, logs
@@ -44,6 +43,8 @@ from modelroll_server.workers.messages import (
     See,
     Swap,
     Swapped,
+    Told,
+    Watched,
 )
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ class Worker:
         self._registry, self._candidates = answering.registry, answering.candidates
         self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
-        application = InferenceApp(
-            self._registry, self._inference, self._metrics, self._lifecycle, log_requests=settings.log_requests
-        )
+        application = answering.over_http(settings, self._lifecycle, self._numbers)
         self._listener = listening.listener(application, self._grace)
         self._serving: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -76,6 +75,7 @@ class Worker:
         self._left = asyncio.Event()
         self._loading: asyncio.Task[Served] | None = None
         self._changes: asyncio.Queue[Load | Swap | Drop | Adopt] = asyncio.Queue()
+        self._told: asyncio.Future[dict[str, Any]] | None = None
 
     async def run(self) -> None:
         """Do as told until told to leave, or until the parent is gone."""
@@ -102,7 +102,10 @@ class Worker:
 
     async def _obey(self) -> None:
         while (order := await self._channel.order()) is not None:
-            self._follow(order)
+            if isinstance(order, Told):
+                self._show(order.numbers)
+            else:
+                self._follow(order)
         os._exit(1)  # the parent is gone, and with it whoever would say what is live
 
     def _follow(self, order: Order) -> None:
@@ -158,6 +161,17 @@ class Worker:
             self._channel.send(self._state())
             await self._channel.sent()
             await asyncio.sleep(REPORT_EVERY)
+
+    async def _numbers(self) -> dict[str, Any]:
+        """What all workers were asked lately, which the parent knows; who asks meanwhile gets the same answer."""
+        if self._told is None or self._told.done():
+            self._told = asyncio.get_running_loop().create_future()
+            self._channel.send(Watched())
+        return dict(await asyncio.shield(self._told))
+
+    def _show(self, numbers: dict[str, Any]) -> None:
+        if self._told is not None and not self._told.done():
+            self._told.set_result(numbers)
 
     async def _ask(self) -> None:
         await self._registry.asked.wait()
