@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 import brokers
+import browser
 import redis_process
 
 pytest.register_assert_rewrite(
@@ -27,6 +28,7 @@ HOW_TO_GET = {
     "nats-server": "nats-server: `hack/brokers/build nats-server` builds one (Go)",
     "kafka": "Kafka's jars and java: `hack/brokers/build kafka` gets them (Java 17 or later, Maven)",
     "faketime": "the command faketime: `apt-get install faketime` on Debian, or see https://github.com/wolfcw/libfaketime",
+    "chromium": "the browser chromium: `apt-get install chromium` on Debian, or see https://www.chromium.org",
     "openssl": "the openssl command: `apt-get install openssl` on Debian",
     "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
 }
@@ -41,6 +43,8 @@ def _is_there(part: str) -> bool:
         return brokers.nats_server() is not None
     if part == "kafka":
         return brokers.kafka_jars() is not None
+    if part == "chromium":
+        return browser.command() is not None
     return shutil.which(part) is not None
 
 
