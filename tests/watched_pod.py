@@ -41,7 +41,8 @@ class Pod:
     ) -> None:
         self.source = Source(snapshot)
         self.loads = stand_in.Loads()
-        self.registry = Registry(Metrics(), lazy=lazy)
+        self.metrics = Metrics()
+        self.registry = Registry(self.metrics, lazy=lazy)
         self.now = 0.0
         self.trial_fails: errors.LoadError | None = None
         self.trial_takes = 0.0
@@ -66,6 +67,11 @@ class Pod:
         """Wait until it says that it has read this revision."""
         while (wanted := self.registry.status()["wanted"]) is None or wanted["revision"] != revision:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
+
+    def failing(self) -> set[str]:
+        """The reasons for which Prometheus is told that a load fails."""
+        (gauge,) = (one for one in self.metrics.collect() if one.name == "model_reload_failing")
+        return {one.labels["reason"] for one in gauge.samples if one.value == 1}
 
     def number(self) -> str | None:
         return None if self.registry.live is None else self.registry.live.number

@@ -208,3 +208,54 @@ async def test_a_turn_that_fails_as_nobody_foresaw_is_counted_and_made_again() -
     running.cancel()
     assert observer.looks == 2
     assert metrics.registry.get_sample_value("modelroll_operator_turn_failures_total") == 1
+
+
+async def test_the_rollout_under_way_and_the_conditions_are_shown_and_taken_back_with_the_deployment() -> None:
+    versions = (values.model_version("1.0.0"), values.model_version("2.0.0"))
+    begun = plan(values.observed(versions, values.settled_at("1.0.0", 7), values.pods_serving(CONTENT, 7)))
+    assert isinstance(begun, steps.Save)
+    observer = Leaving(values.observed(versions, begun.state, values.pods_serving(CONTENT, 7)))
+    hands, metrics = Noting(), Metrics()
+    looking = Actor("churn", observer, Silently(), hands, Reminder(Nobody()), metrics)
+    running = asyncio.create_task(looking.run(lambda: None))
+    async with asyncio.timeout(20):
+        await hands.did.wait()
+        shown = {name: metrics.registry.get_sample_value(name, labels) for name, labels in SHOWN.items()}
+        assert begun.state.rollout is not None
+        assert shown["modelroll_rollout_began_timestamp_seconds"] == begun.state.rollout.began.timestamp()
+        assert shown["modelroll_modelversion_condition"] == 1
+        assert shown["modelroll_pods"] is not None
+        observer.gone = True
+        looking.mark()
+        await running
+    assert [metrics.registry.get_sample_value(name, labels) for name, labels in SHOWN.items()] == [None] * len(SHOWN)
+
+
+SHOWN = {
+    "modelroll_rollout_began_timestamp_seconds": {"deployment": "churn", "model_version": "2.0.0"},
+    "modelroll_modelversion_condition": {
+        "modelversion": "churn-2.0.0",
+        "model": "churn",
+        "model_version": "2.0.0",
+        "type": "Reconciling",
+        "reason": "Progressing",
+    },
+    "modelroll_pods": {"deployment": "churn", "model_version": "1.0.0"},
+}
+
+
+class Leaving(Standing):
+    """Sees a Deployment until it is gone."""
+
+    gone = False
+
+    async def snapshot(self, name: str) -> Snapshot | None:
+        return None if self.gone else await super().snapshot(name)
+
+
+class Silently(Silent):
+    """Has nothing to write."""
+
+    async def write(self, item: Json, report: Report, now: datetime) -> bool:
+        del item, report, now
+        return False

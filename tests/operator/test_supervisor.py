@@ -39,12 +39,21 @@ def _orphan(name: str) -> dict[str, Any]:
 
 async def test_an_orphan_whose_status_is_refused_holds_up_no_other() -> None:
     api = Orphans()
+    metrics = Metrics()
     async with aiohttp.ClientSession() as session:
-        running = asyncio.create_task(Supervisor(api, session, Metrics()).run())
+        running = asyncio.create_task(Supervisor(api, session, metrics).run())
         async with asyncio.timeout(20):
             await api.all_told.wait()
         running.cancel()
     assert set(api.told) == {"b", "c"}
+    assert _stalled(metrics) == {"a", "b", "c"}
+
+
+def _stalled(metrics: Metrics) -> set[str]:
+    """The ModelVersions that Prometheus is told are stalled for want of a Deployment."""
+    (family,) = (one for one in metrics.registry.collect() if one.name == "modelroll_modelversion_condition")
+    wanted = {"type": "Stalled", "reason": "DeploymentNotFound"}
+    return {one.labels["modelversion"] for one in family.samples if wanted.items() <= one.labels.items()}
 
 
 class Two(Api):

@@ -20,7 +20,7 @@ from modelroll_operator.observe import Observer, Snapshot
 from modelroll_operator.observed import ModelVersion, Observed
 from modelroll_operator.plan import plan
 from modelroll_operator.reminding import Reminder
-from modelroll_operator.report import report
+from modelroll_operator.report import present, report
 from modelroll_operator.status import StatusWriter
 
 PROMPT = 0.1  # seconds to the next turn when something has just been set going; then twice that, and so on up to SOON
@@ -112,6 +112,7 @@ class Actor:
             self._metrics.forget(self.name)
             return None
         self._metrics.turns.inc()
+        self._show(snapshot.observed)  # first: what follows may fail at every turn
         step = plan(dataclasses.replace(snapshot.observed, untold=frozenset(self._refusals)))
         # A failure is written down before anything else: a status that has news at every turn, as a canary's has, would
         # be written first each time, and what was planned on the one before be refused.
@@ -139,10 +140,10 @@ class Actor:
     async def _report(self, snapshot: Snapshot) -> bool:
         seen = snapshot.observed
         wrote = False
-        for version in seen.versions:
-            if not liverule.resolved(version, seen.siblings, self.name) or version.deleting:
-                continue
-            said = report(seen, version)
+        mine = (one for one in seen.versions if liverule.resolved(one, seen.siblings, self.name) and not one.deleting)
+        reports = [(version, report(seen, version)) for version in mine]
+        self._metrics.conditions(self.name, [one for version, said in reports for one in present(version, said)])
+        for version, said in reports:
             try:
                 wrote = await self._status.write(snapshot.versions[version.uid], said, seen.now) or wrote
                 self._refusals.pop(version.uid, None)
@@ -170,13 +171,20 @@ class Actor:
             await self._status.tell_unasked(seen.deployment, settled.revision, why, seen.now)
             self._told = settled.revision
 
-    def _count(self, step: steps.Step, seen: Observed) -> None:
+    def _show(self, seen: Observed) -> None:
         serving = Counter(
             pod.status.live.version or ""
             for pod in seen.serving
             if pod.status is not None and pod.status.live is not None
         )
         self._metrics.count_pods(self.name, serving)
+        rollout = None if seen.state is None else seen.state.rollout
+        if rollout is None:
+            self._metrics.under_way(self.name, None, None)
+        else:
+            self._metrics.under_way(self.name, rollout.to.version, rollout.began)
+
+    def _count(self, step: steps.Step, seen: Observed) -> None:
         outcome = _outcome(step, seen)
         rollout = None if seen.state is None else seen.state.rollout
         if outcome is not None and rollout is not None:

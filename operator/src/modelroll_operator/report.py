@@ -4,12 +4,15 @@ Owns conditions, their reasons and their sentences. `status` writes what this re
 Reconciling, Degraded, Stalled and Conflict are there only while true, as kstatus has it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelroll_operator import canary, liverule
 from modelroll_operator.observed import ModelVersion, Observed
 from modelroll_operator.plan import stages
 from modelroll_operator.rollout import Rollout, State
+
+WHILE_TRUE = frozenset({"Reconciling", "Degraded", "Stalled", "Conflict"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,13 @@ def report(seen: Observed, version: ModelVersion) -> Report:
         revision=state.settled.revision if live and state.settled is not None else None,
         canary=_canary(seen, version, state.rollout),
     )
+
+
+def present(version: ModelVersion, said: Report) -> Iterator[tuple[str, ...]]:
+    """What `Metrics.conditions` is told: the conditions that are there only while true."""
+    for condition in said.conditions:
+        if condition.type in WHILE_TRUE:
+            yield version.name, version.model, version.version, condition.type, condition.reason
 
 
 def _digests(seen: Observed, version: ModelVersion) -> set[str]:

@@ -19,7 +19,7 @@ from modelroll_operator.metrics import Metrics
 from modelroll_operator.observe import Observer, model_version
 from modelroll_operator.pods import Pods
 from modelroll_operator.reminding import Reminder
-from modelroll_operator.report import unresolved
+from modelroll_operator.report import Report, present, unresolved
 from modelroll_operator.status import StatusWriter
 
 RESYNC = 120.0  # seconds after which Deployments and ModelVersions are listed again, should an event have been lost
@@ -136,13 +136,20 @@ class Supervisor:
 
     async def _report_orphans(self, deployments: dict[str, str]) -> None:
         answer = await self._lists.model_versions()
+        reports: list[tuple[Json, Report]] = []
+        present_now: list[tuple[str, ...]] = []
         for item in answer.body["items"]:
             version = model_version(item)
             siblings = _serving(deployments, version.model)
             if version.deleting or any(liverule.resolved(version, siblings, name) for name in siblings):
                 continue
+            said = unresolved(version, siblings)
+            reports.append((item, said))
+            present_now += present(version, said)
+        self._metrics.conditions("", present_now)
+        for item, said in reports:
             try:
-                await self._status.write(item, unresolved(version, siblings), answer.date)
+                await self._status.write(item, said, answer.date)
             except ApiError as error:
                 if error.status not in {404, 409} and not error.is_about_the_body:  # gone, or changed: seen next turn
                     raise

@@ -26,6 +26,7 @@ async def test_a_failed_move_leaves_the_live_version_and_is_never_tried_again() 
     status = await pod.step()
     assert (pod.number(), status["state"], status["ready"]) == ("1.0.0", "failed", True)
     assert failure(status) == (9, "GoldenRowsDiffer")
+    assert pod.failing() == {"GoldenRowsDiffer"}
     await pod.step()
     pod.now += 100
     await pod.step()
@@ -38,8 +39,10 @@ async def test_a_newer_revision_of_the_live_content_clears_the_failure_without_a
     pod.loads.failing["churn/2.0.0"] = errors.LoadFailed("no")
     pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 9, V2))
     await pod.step()
+    assert pod.failing() == {"LoadFailed"}
     pod.source.snapshot = Snapshot(settled=Target("settled", 10, V1), move=Target("move", 9, V2))
     status = await pod.step()
+    assert pod.failing() == set()
     assert (status["failure"], status["state"], status["settled_revision"]) == (None, "serving", 10)
     assert len(pod.loads.asked) == 2
 
@@ -160,4 +163,5 @@ async def test_a_file_that_does_not_parse_is_reported_under_no_revision() -> Non
     await pod.step()
     status = await pod.step()
     assert failure(status) == (-1, "TargetInvalid")
+    assert pod.failing() == {"TargetInvalid"}
     assert (status["state"], pod.number()) == ("serving", "1.0.0")

@@ -66,6 +66,7 @@ class Record:
         self._failure: dict[str, Any] | None = None
         self._outcome = asyncio.Event()
         self._reloads = {"succeeded": 0, "failed": 0}
+        metrics.read_failure(self._failing)
 
     @property
     def is_live(self) -> bool:
@@ -210,6 +211,10 @@ class Record:
             "runtime": self._served.runtime,
             "since": self._since,
         }
+
+    def _failing(self) -> str | None:
+        failure = self._failure or self._invalid()
+        return None if failure is None else str(failure["reason"])
 
     def _invalid(self) -> dict[str, Any] | None:
         if not self._snapshot.invalid:

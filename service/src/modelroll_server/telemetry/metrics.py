@@ -4,10 +4,11 @@ Owns the collectors, in a registry of its own so that two servers in one process
 beyond the words it is given as labels.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from modelroll_server.telemetry.tally import Count, Counts, Tallies
@@ -57,6 +58,8 @@ class Metrics:
             "prediction_non_finite", "Numbers answered as null, being NaN or infinite", model, registry=registry
         )
         self._versions: dict[tuple[str, str], OfVersion] = {}
+        self._failing = Failing()
+        registry.register(self._failing)
         self.in_flight = 0
         in_flight = Gauge("requests_in_flight", "Requests for predictions being answered", registry=registry)
         in_flight.set_function(lambda: self.in_flight)
@@ -76,6 +79,10 @@ class Metrics:
         """Ask `rows` how many wait whenever Prometheus reads."""
         self._queued_rows.set_function(rows)
 
+    def read_failure(self, reason: Callable[[], str | None]) -> None:
+        """Ask `reason` whenever Prometheus reads why what is wanted is not served; None where it is."""
+        self._failing.reason = reason
+
     def add(self, collector: Collector) -> None:
         """Expose what another part counts."""
         self._registry.register(collector)
@@ -92,6 +99,29 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text that a scrape gets."""
         return generate_latest(self._registry)
+
+
+class Failing(Collector):
+    """A gauge that stays until what failed is mended.
+
+    The counter of failures cannot be alerted on: a first failure makes a series, and Prometheus sees no increase in it.
+
+    Attributes:
+        reason: Why what is wanted is not served; None where it is.
+    """
+
+    def __init__(self) -> None:
+        self.reason: Callable[[], str | None] = lambda: None
+
+    def collect(self) -> Iterator[Metric]:
+        """What is exposed."""
+        family = GaugeMetricFamily(
+            "model_reload_failing", "1 while what is to be served could not be loaded, by the reason", labels=["reason"]
+        )
+        reason = self.reason()
+        if reason is not None:
+            family.add_metric([reason], 1)
+        yield family
 
 
 class OfVersion:
