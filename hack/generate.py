@@ -1,8 +1,8 @@
 """Makes again what is made from something else; `--check` only says what is out of date, and fails.
 
-The CRD, the protos and the chart's values.yaml are sources; the chart's copy of the CRD, the messages of gRPC,
-values.schema.json, the tables of the values and the kustomize base follow from them. The base is the chart as
-`helm template` renders it: it needs helm.
+The CRD, the protos, the chart's values.yaml and hack/dashboard.py are sources; the chart's copy of the CRD, the
+messages of gRPC, values.schema.json, the tables of the values, the dashboard and the kustomize base follow from them.
+The base is the chart as `helm template` renders it: it needs helm.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from hack import dashboard  # noqa: E402
 from hack.chart_values import read_values, table, values_schema  # noqa: E402
 
 CHART = Path("charts/modelroll")
@@ -50,6 +51,7 @@ def chart_files() -> Iterator[tuple[Path, str]]:
     if not (ROOT / CRD).exists():
         raise Missing(f"{CRD} is not there: it is the source of the chart's copy")
     yield CHART / "crds" / CRD.name, (ROOT / CRD).read_text()
+    yield CHART / "files/dashboard.json", dashboard.make()
 
 
 def grpc_files() -> Iterator[tuple[Path, str]]:

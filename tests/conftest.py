@@ -27,6 +27,7 @@ HOW_TO_GET = {
     "redis": "redis-server or valkey-server: `apt-get install redis-server` on Debian, or see https://redis.io/docs",
     "nats-server": "nats-server: `hack/brokers/build nats-server` builds one (Go)",
     "kafka": "Kafka's jars and java: `hack/brokers/build kafka` gets them (Java 17 or later, Maven)",
+    "prometheus": "prometheus and promtool: `apt-get install prometheus` on Debian, or see https://prometheus.io/download",
     "faketime": "the command faketime: `apt-get install faketime` on Debian, or see https://github.com/wolfcw/libfaketime",
     "chromium": "the browser chromium: `apt-get install chromium` on Debian, or see https://www.chromium.org",
     "openssl": "the openssl command: `apt-get install openssl` on Debian",
@@ -45,6 +46,8 @@ def _is_there(part: str) -> bool:
         return brokers.kafka_jars() is not None
     if part == "chromium":
         return browser.command() is not None
+    if part == "prometheus":
+        return None not in {shutil.which("prometheus"), shutil.which("promtool")}
     return shutil.which(part) is not None
 
 

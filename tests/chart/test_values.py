@@ -116,6 +116,15 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
         (('podLabels={"app.kubernetes.io/instance":"a"}',), "The label app.kubernetes.io/instance is set"),
         (('commonLabels={"app.kubernetes.io/component":"a"}',), "The label app.kubernetes.io/component is set"),
         (('env=[{"name":"MODEL_PATH","value":"a"}]',), "env has MODEL_PATH"),
+        (
+            ("monitoring.scrape.enabled=true", "monitoring.scrape.interval=10s", "monitoring.scrape.timeout=1m"),
+            "monitoring.scrape.timeout (1m) is more than monitoring.scrape.interval (10s)",
+        ),
+        (
+            ("monitoring.scrape.enabled=true", "monitoring.scrape.interval=2m", "monitoring.rules.enabled=true"),
+            "monitoring.rules.window (5m) is less than four times monitoring.scrape.interval (2m)",
+        ),
+        (("monitoring.rules.alertLabels.severity=page",), "monitoring.rules.alertLabels has severity"),
     ],
 )
 def test_a_contradiction_is_refused_with_a_sentence(settings: tuple[str, ...], sentence: str) -> None:

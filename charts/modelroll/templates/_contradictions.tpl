@@ -12,6 +12,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.cache" . -}}
 {{- include "modelroll.contradictions.scaling" . -}}
 {{- include "modelroll.contradictions.pod" . -}}
+{{- include "modelroll.contradictions.monitoring" . -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.model" -}}
@@ -131,6 +132,25 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- range $set -}}
 {{- if eq .name $extra.name -}}
 {{- fail (printf "env has %s, which the chart sets from another value: set that one." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.monitoring" -}}
+{{- with .Values.monitoring -}}
+{{- if and .scrape.enabled .scrape.interval -}}
+{{- $interval := include "modelroll.seconds" .scrape.interval | int -}}
+{{- if and .scrape.timeout (gt (include "modelroll.seconds" .scrape.timeout | int) $interval) -}}
+{{- fail (printf "monitoring.scrape.timeout (%s) is more than monitoring.scrape.interval (%s): Prometheus refuses that." .scrape.timeout .scrape.interval) -}}
+{{- end -}}
+{{- if and .rules.enabled (lt (include "modelroll.seconds" .rules.window | int) (mul 4 $interval | int)) -}}
+{{- fail (printf "monitoring.rules.window (%s) is less than four times monitoring.scrape.interval (%s): one scrape that is lost would leave no rate to alert on." .rules.window .scrape.interval) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $_ := .rules.alertLabels -}}
+{{- if has $key (list "severity" "namespace" "alertname") -}}
+{{- fail (printf "monitoring.rules.alertLabels has %s, which the alerts set themselves: choose another key." $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,388 @@
+"""The chart's Grafana dashboard, made of Grafana's own types, so that a field that a panel does not have cannot be set.
+
+Owns what is shown and how; `hack/generate.py` writes it to the chart. Every query is tested against what the server and
+the operator expose (tests/chart/test_queries.py).
+"""
+
+import json
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+from grafana_foundation_sdk.models.common import (
+    BigValueGraphMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    StackingMode,
+    TooltipDisplayMode,
+)
+
+SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+SERVER = 'namespace="$namespace",job="$release"'
+OPERATOR = 'namespace="$namespace"'
+DEPLOYMENT = 'namespace="$namespace",deployment="$release"'
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query: PromQL, with $__rate_interval for the time that Grafana takes rates over, and a line's name."""
+
+    expr: str
+    legend: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One panel of lines.
+
+    Attributes:
+        text: What it shows and when to worry, behind the panel's mark.
+        unit: One of Grafana's.
+        wide: Columns, of 24.
+        stacked: Whether the lines are parts of a whole.
+        top: Where the axis ends at least, if it has a natural end.
+    """
+
+    title: str
+    text: str
+    unit: str
+    queries: tuple[Query, ...]
+    wide: int = 8
+    stacked: bool = False
+    top: float | None = None
+
+
+def _quantile(share: float, metric: str, by: str) -> str:
+    return f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{{{SERVER}}}[$__rate_interval])))"
+
+
+def _rate(metric: str, by: str, more: str = "", selector: str = SERVER) -> str:
+    return f"sum by ({by}) (rate({metric}{{{selector}{more}}}[$__rate_interval]))"
+
+
+_REQUESTS = f"sum(rate(prediction_total{{{SERVER}}}[$__rate_interval]))"
+_NOT_ANSWERED = _rate("prediction_total", "status", ',status=~"5..|429"')
+_FOUND = _rate("prediction_cache_hits_total", "tier")
+_ROWS_LOOKED_UP = (
+    f"(sum(rate(prediction_cache_hits_total{{{SERVER}}}[$__rate_interval]))"
+    f" + sum(rate(prediction_cache_misses_total{{{SERVER}}}[$__rate_interval])))"
+)
+
+NUMBERS = (
+    ("Requests/s", "reqps", f"{_REQUESTS}"),
+    (
+        "Failed",
+        "percent",
+        f'100 * (sum(rate(prediction_total{{{SERVER},status=~"5.."}}[$__rate_interval])) or vector(0)) / {_REQUESTS}',
+    ),
+    ("p99", "s", _quantile(0.99, "prediction_latency_seconds", "")),
+    ("Pods that answer", "none", f"count(model_info{{{SERVER}}})"),
+    ("Versions that answer", "none", f"count(count by (model_version, digest) (model_info{{{SERVER}}}))"),
+    ("Pods whose load failed", "none", f"count(model_reload_failing{{{SERVER}}}) or vector(0)"),
+)
+
+ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
+    (
+        "Requests",
+        (
+            Graph(
+                "Requests by status",
+                "Over every protocol, in HTTP's numbers. 429: turned away, as too many were waiting.",
+                "reqps",
+                (Query(_rate("prediction_total", "status"), "{{status}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "Failed and turned away",
+                "Of all requests. 5xx is the alert ModelrollErrors, 429 is ModelrollTurnsAway.",
+                "percent",
+                (Query(f"100 * {_NOT_ANSWERED} / ignoring (status) group_left () {_REQUESTS}", "{{status}}"),),
+            ),
+            Graph(
+                "Time to answer",
+                "From the request's head to its answer.",
+                "s",
+                tuple(
+                    Query(_quantile(share, "prediction_latency_seconds", ""), name)
+                    for share, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))
+                ),
+            ),
+            Graph(
+                "Requests by version",
+                "Which version answered.",
+                "reqps",
+                (Query(_rate("prediction_total", "model_version"), "{{model_version}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "p99 by version",
+                "A version that is slower than the one before shows here while both answer.",
+                "s",
+                (Query(_quantile(0.99, "prediction_latency_seconds", ", model_version"), "{{model_version}}"),),
+            ),
+            Graph(
+                "Numbers answered as null",
+                "What the model computed was NaN or infinite.",
+                "cps",
+                (Query(_rate("prediction_non_finite_total", "model_version"), "{{model_version}}"),),
+            ),
+        ),
+    ),
+    (
+        "Saturation",
+        (
+            Graph(
+                "Rows that wait",
+                "Of each pod; a process turns requests away at 4096.",
+                "none",
+                (Query(f"max by (pod) (queued_rows{{{SERVER}}})", "{{pod}}"),),
+            ),
+            Graph(
+                "Requests in flight",
+                "Of each pod.",
+                "none",
+                (Query(f"max by (pod) (requests_in_flight{{{SERVER}}})", "{{pod}}"),),
+            ),
+            Graph(
+                "Rows computed together",
+                "On average. It grows with the load: that is batching at work.",
+                "none",
+                (
+                    Query(
+                        f"{_rate('prediction_batch_rows_sum', 'model_version')}"
+                        f" / {_rate('prediction_batch_rows_count', 'model_version')}",
+                        "{{model_version}}",
+                    ),
+                ),
+            ),
+            Graph(
+                "Where the time goes",
+                "Seconds a second: what each phase of all requests took.",
+                "s",
+                (Query(_rate("prediction_phase_seconds_sum", "phase"), "{{phase}}"),),
+                wide=16,
+                stacked=True,
+            ),
+            Graph(
+                "Workers started anew",
+                "With more than one worker in a pod; the server's log has why.",
+                "cps",
+                (Query(_rate("worker_restarts_total", "pod, reason"), "{{pod}} {{reason}}"),),
+            ),
+        ),
+    ),
+    (
+        "Cache (where it is on)",
+        (
+            Graph(
+                "Answered without the model",
+                "Of the rows looked up: from memory, from Redis, or by joining another request's computation.",
+                "percent",
+                (Query(f"100 * {_FOUND} / ignoring (tier) group_left () {_ROWS_LOOKED_UP}", "{{tier}}"),),
+                stacked=True,
+                top=100,
+            ),
+            Graph(
+                "What went wrong with Redis",
+                "No caller sees it. invalid: values that another key signed, or that nobody can read.",
+                "cps",
+                (
+                    Query(_rate("prediction_cache_errors_total", "reason"), "{{reason}}"),
+                    Query(f"sum(rate(prediction_cache_dropped_total{{{SERVER}}}[$__rate_interval]))", "not written"),
+                ),
+            ),
+            Graph(
+                "Processes that do not ask Redis",
+                "The breaker is open: Redis was late three times in ten seconds. The alert ModelrollCacheNotAsked.",
+                "none",
+                (Query(f"sum by (pod) (prediction_cache_breaker_open{{{SERVER}}})", "{{pod}}"),),
+            ),
+            Graph(
+                "Memory of the answers kept",
+                "Of each pod.",
+                "bytes",
+                (Query(f"max by (pod) (prediction_cache_bytes{{{SERVER}}})", "{{pod}}"),),
+                wide=12,
+            ),
+            Graph(
+                "Rows not looked up",
+                "Of requests with more rows than the cache is asked for.",
+                "cps",
+                (Query(f"sum(rate(prediction_cache_bypassed_total{{{SERVER}}}[$__rate_interval]))", "rows"),),
+                wide=12,
+            ),
+        ),
+    ),
+    (
+        "Versions and rollouts",
+        (
+            Graph(
+                "Pods by version",
+                "What each pod says that it answers with. Two for long is the alert ModelrollVersionSkew.",
+                "none",
+                (Query(f"count by (model_version) (model_info{{{SERVER}}})", "{{model_version}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "Ready pods by version, as the operator sees them",
+                "Of this Deployment.",
+                "none",
+                (Query(f"sum by (model_version) (modelroll_pods{{{DEPLOYMENT}}})", "{{model_version}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "Loads that fail",
+                "Pods that could not load what they are to serve, by the reason. The alert ModelrollReloadFailing.",
+                "none",
+                (Query(f"count by (reason) (model_reload_failing{{{SERVER}}})", "{{reason}}"),),
+            ),
+            Graph(
+                "Loads",
+                "In the time that is shown for each point: succeeded, or the reason of the refusal.",
+                "none",
+                (
+                    Query(
+                        f"sum by (outcome) (increase(model_reload_total{{{SERVER}}}[$__rate_interval]))", "{{outcome}}"
+                    ),
+                ),
+            ),
+            Graph(
+                "Time to load",
+                "To open, load and check a version; the median.",
+                "s",
+                (Query(_quantile(0.5, "model_load_time_seconds", ", model_version"), "{{model_version}}"),),
+            ),
+            Graph(
+                "A rollout has gone on for",
+                "The alert ModelrollRolloutUnfinished.",
+                "s",
+                (
+                    Query(
+                        f"time() - max by (model_version) (modelroll_rollout_began_timestamp_seconds{{{DEPLOYMENT}}})",
+                        "to {{model_version}}",
+                    ),
+                ),
+            ),
+            Graph(
+                "ModelVersions of the namespace that are not as they should be",
+                "Reconciling: under way. Stalled, Conflict, Degraded: docs/modelversion.md has every reason.",
+                "none",
+                (
+                    Query(
+                        f"max by (modelversion, type, reason) (modelroll_modelversion_condition{{{OPERATOR}}})",
+                        "{{modelversion}}: {{type}} {{reason}}",
+                    ),
+                ),
+                wide=12,
+            ),
+            Graph(
+                "Rollouts that ended, in the namespace",
+                "In the time that is shown for each point.",
+                "none",
+                (
+                    Query(
+                        f"sum by (model, outcome) (increase(modelroll_rollouts_total{{{OPERATOR}}}[$__rate_interval]))",
+                        "{{model}} {{outcome}}",
+                    ),
+                ),
+                wide=12,
+            ),
+        ),
+    ),
+    (
+        "Operator of the namespace",
+        (
+            Graph(
+                "Operators that work",
+                "One, and never two; the others stand by. None is the alert ModelrollOperatorDown.",
+                "none",
+                (Query(f"sum by (pod) (modelroll_operator_leader{{{OPERATOR}}})", "{{pod}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "What fails",
+                "Turns that failed as nobody foresaw, and answers of the API server (0: none came; 409 is harmless).",
+                "cps",
+                (
+                    Query(
+                        f"sum(rate(modelroll_operator_turn_failures_total{{{OPERATOR}}}[$__rate_interval]))", "turns"
+                    ),
+                    Query(_rate("modelroll_operator_api_errors_total", "status", selector=OPERATOR), "API {{status}}"),
+                ),
+            ),
+            Graph(
+                "Looks at a Deployment",
+                "About two a quarter of an hour where nothing happens, one a second while something is under way.",
+                "cps",
+                (Query(f"sum(rate(modelroll_operator_turns_total{{{OPERATOR}}}[$__rate_interval]))", "turns"),),
+            ),
+        ),
+    ),
+)
+
+
+def make() -> str:
+    """The dashboard's JSON."""
+    board = (
+        dashboard.Dashboard("modelroll")
+        .uid("modelroll")
+        .description(
+            "Models served by modelroll, and their rollouts. docs/operations.md says what to do about an alert."
+        )
+        .tags(["modelroll"])
+        .readonly()
+        .tooltip(models.DashboardCursorSync.CROSSHAIR)
+        .time("now-3h", "now")
+        .refresh("30s")
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(_variable("namespace", "Namespace", "label_values(model_info, namespace)"))
+        .with_variable(_variable("release", "Release", 'label_values(model_info{namespace="$namespace"}, job)'))
+    )
+    for title, unit, expr in NUMBERS:
+        number = stat.Panel().title(title).unit(unit).datasource(SOURCE).height(4).span(4)
+        number.graph_mode(BigValueGraphMode.NONE).reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        board.with_panel(number.with_target(_target(Query(expr, ""), 0).instant()))
+    for title, graphs in ROWS:
+        board.with_row(dashboard.Row(title))
+        for graph in graphs:
+            board.with_panel(_panel(graph))
+    built = board.build()
+    for place, panel in enumerate(built.panels or [], 1):
+        panel.id_val = place
+    return json.dumps(built, cls=JSONEncoder, indent=2) + "\n"
+
+
+def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    variable = dashboard.QueryVariable(name).label(label).datasource(SOURCE)
+    variable.query({"query": query, "refId": "StandardVariableQuery"})
+    return variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
+
+
+def _target(query: Query, number: int) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + number)).datasource(SOURCE)
+    return target.legend_format(query.legend) if query.legend else target
+
+
+def _panel(graph: Graph) -> timeseries.Panel:
+    legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST)
+    panel = (
+        timeseries.Panel()
+        .title(graph.title)
+        .description(graph.text)
+        .unit(graph.unit)
+        .min(0)
+        .datasource(SOURCE)
+        .height(7)
+        .span(graph.wide)
+        .fill_opacity(30 if graph.stacked else 0)
+        .legend(legend.placement(LegendPlacement.BOTTOM).calcs([]))
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+    )
+    if graph.stacked:
+        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    if graph.top is not None:
+        panel.max(graph.top)
+    for number, query in enumerate(graph.queries):
+        panel.with_target(_target(query, number))
+    return panel

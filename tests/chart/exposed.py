@@ -1,0 +1,65 @@
+"""What the server and the operator expose once all that they count has happened."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from modelroll_operator.metrics import Metrics as OperatorMetrics
+from modelroll_server.cache.counts import Counts
+from modelroll_server.cache.memory import Memory
+from modelroll_server.http.asgi import Lifecycle
+from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.workers.accounts import Accounts
+
+
+def server() -> Iterable[Metric]:
+    """A server's, with several workers and a cache."""
+    metrics = Metrics()
+    metrics.add(Counts(Memory(1000, lambda: 1.0)))
+    version = metrics.of_version("churn", "1.2.0")
+    version.count(200)
+    version.latency.observe(0.01)
+    metrics.phases.labels("infer").observe(0.01)
+    metrics.batch_rows.labels("churn", "1.2.0").observe(1)
+    metrics.load_time.labels("churn", "1.2.0").observe(1)
+    metrics.reloads.labels("succeeded").inc()
+    metrics.non_finite.labels("churn", "1.2.0").inc()
+    metrics.read_failure(lambda: "DigestMismatch")
+    metrics.live({"model": "churn", "model_version": "1.2.0", "digest": "", "runtime": "onnx", "revision": "0"})
+    accounts = Accounts(metrics, Lifecycle())
+    accounts.restart(0, "crashed")
+    return text_string_to_metric_families(accounts.exposition().decode())
+
+
+def operator() -> OperatorMetrics:
+    """An operator's."""
+    metrics = OperatorMetrics()
+    metrics.ended("churn", "failed", 10.0)
+    metrics.count_pods("churn", {"1.2.0": 2})
+    metrics.conditions("churn", [("churn-2.0.0", "churn", "2.0.0", "Stalled", "LoadFailed")])
+    metrics.under_way("churn", "2.0.0", dt.datetime.now(dt.UTC))
+    metrics.api_errors.labels("500").inc()
+    metrics.unasked.labels("churn").set(1)
+    return metrics
+
+
+def samples() -> dict[str, frozenset[str]]:
+    """The labels of every sample, by its name."""
+    every = (sample for metric in metrics() for sample in metric.samples)
+    return {sample.name: frozenset(sample.labels) for sample in every}
+
+
+def families() -> dict[str, frozenset[str]]:
+    """The labels of every metric, by the name that people know it by."""
+    return {
+        metric.name + ("_total" if metric.type == "counter" else ""): frozenset(metric.samples[0].labels) - {"le"}
+        for metric in metrics()
+    }
+
+
+def metrics() -> Iterable[Metric]:
+    """Every metric; the operator's library adds when a counter was made, which nobody reads."""
+    every = (*server(), *operator().registry.collect())
+    return [metric for metric in every if not metric.name.endswith("_created")]

@@ -1,0 +1,292 @@
+"""Each alert fires when it should and not otherwise, as Prometheus' own promtool evaluates the chart's rules."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chart import promql
+from chart.rendering import Object
+
+pytestmark = [pytest.mark.needs("helm"), pytest.mark.needs("prometheus")]
+
+TARGET = 'namespace="models",job="churn",pod="churn-0"'
+OTHER_POD = 'namespace="models",job="churn",pod="churn-1"'
+OPERATOR = 'namespace="models",job="churn-operator",pod="churn-operator-0"'
+MINUTES = 40
+CONDITION = f'modelroll_modelversion_condition{{{OPERATOR},modelversion="churn-2",model="churn",model_version="2.0.0",'
+INFO = 'model="churn",runtime="onnx",revision="1"'
+
+
+@dataclass(frozen=True)
+class Case:
+    """What Prometheus saw for 40 minutes, a sample a minute, and whether that alerts at their end.
+
+    Attributes:
+        alert: Its name.
+        what: The case, in words.
+        series: In promtool's notation.
+        says: The summary of the alert that fires; None: none does.
+        labels: Of the alert that fires, beside its severity.
+    """
+
+    alert: str
+    what: str
+    series: dict[str, str]
+    says: str | None = None
+    labels: str = '{"namespace": "models", "job": "churn"}'
+
+
+def requests(**by_status: int) -> dict[str, str]:
+    """So many requests a minute, by status."""
+    series = f'prediction_total{{{TARGET},model="churn",model_version="1.2.0",status='
+    return {f'{series}"{status[1:]}"}}': f"0+{count}x{MINUTES}" for status, count in by_status.items()}
+
+
+def latency(quick: int, slow: int) -> dict[str, str]:
+    """So many requests a minute that take less than a second, and between one and two and a half."""
+    series = f'prediction_latency_seconds_bucket{{{TARGET},model="churn",model_version="1.2.0",le='
+    buckets = {"0.5": quick, "1.0": quick, "2.5": quick + slow, "+Inf": quick + slow}
+    return {f'{series}"{bound}"}}': f"0+{count}x{MINUTES}" for bound, count in buckets.items()}
+
+
+def info(pod: str, version: str, values: str = f"1x{MINUTES}") -> dict[str, str]:
+    """A pod that answers with a version."""
+    return {f'model_info{{{pod},{INFO},model_version="{version}",digest="sha256:{version}"}}': values}
+
+
+def stays(series: str, value: float = 1) -> dict[str, str]:
+    """A series that is there all the time."""
+    return {series: f"{value}x{MINUTES}"}
+
+
+def lately(series: str) -> dict[str, str]:
+    """A series that is there at the last minute only."""
+    return {series: f"_x{MINUTES - 1} 1"}
+
+
+def increasing(series: str) -> dict[str, str]:
+    """A counter that goes on counting."""
+    return {series: f"0+6x{MINUTES}"}
+
+
+def once(series: str) -> dict[str, str]:
+    """A counter that counted one thing, half an hour ago."""
+    return {series: f"0x9 1x{MINUTES - 10}"}
+
+
+POD = '{"namespace": "models", "job": "churn", "pod": "churn-0"}'
+NAMESPACE = '{"namespace": "models"}'
+VERSION = (
+    '{"namespace": "models", "modelversion": "churn-2", "model": "churn", "model_version": "2.0.0", "reason": "%s"}'
+)
+BREAKER = f"prediction_cache_breaker_open{{{TARGET}}}"
+INVALID = f'prediction_cache_errors_total{{{TARGET},reason="invalid"}}'
+FAILING = f'model_reload_failing{{{TARGET},reason="DigestMismatch"}}'
+BEGAN = f'modelroll_rollout_began_timestamp_seconds{{{OPERATOR},deployment="churn",model_version="2.0.0"}}'
+UNASKED = f'modelroll_operator_no_eligible_version{{{OPERATOR},deployment="churn"}}'
+LEADER = f"modelroll_operator_leader{{{OPERATOR}}}"
+TURNS = f"modelroll_operator_turn_failures_total{{{OPERATOR}}}"
+
+CASES = [
+    Case("ModelrollDown", "nothing is scraped", {}, "No pod of churn serves a model."),
+    Case(
+        "ModelrollDown",
+        "another release answers",
+        stays(f'model_info{{namespace="models",job="other",pod="other-0",{INFO},model_version="1"}}'),
+        "No pod of churn serves a model.",
+    ),
+    Case("ModelrollDown", "a pod answers", info(TARGET, "1.2.0")),
+    Case("ModelrollDown", "it answered until a minute ago", info(TARGET, "1.2.0", f"1x{MINUTES - 1} stale")),
+    Case("ModelrollErrors", "two of a hundred", requests(s200=98, s500=1, s504=1), "churn fails 2.0% of its requests."),
+    Case("ModelrollErrors", "all of them", requests(s503=10), "churn fails 100.0% of its requests."),
+    Case("ModelrollErrors", "half a percent", requests(s200=995, s500=5)),
+    Case("ModelrollErrors", "callers' own mistakes", requests(s200=50, s400=40, s429=10)),
+    Case("ModelrollErrors", "nobody asks", requests(s200=0, s500=0)),
+    Case(
+        "ModelrollErrors",
+        "once, long ago",
+        requests(s200=10) | once(f'prediction_total{{{TARGET},model="churn",model_version="1.2.0",status="500"}}'),
+    ),
+    Case(
+        "ModelrollLatency",
+        "one of fifty is slow",
+        latency(98, 2),
+        "churn takes 1.75s to answer one request of a hundred.",
+    ),
+    Case("ModelrollLatency", "one of a thousand is slow", latency(999, 1)),
+    Case("ModelrollLatency", "nobody asks", latency(0, 0)),
+    Case(
+        "ModelrollTurnsAway",
+        "one of ten",
+        requests(s200=90, s429=10),
+        "churn turns 10.0% of its requests away: too many are waiting.",
+    ),
+    Case("ModelrollTurnsAway", "one of a thousand", requests(s200=999, s429=1)),
+    Case("ModelrollQueue", "it is long", stays(f"queued_rows{{{TARGET}}}", 2000), "2000 rows wait in churn-0.", POD),
+    Case("ModelrollQueue", "it is short", stays(f"queued_rows{{{TARGET}}}", 1000)),
+    Case(
+        "ModelrollCacheNotAsked",
+        "the breaker opens now and then",
+        {BREAKER: f"0 0 1 0 0 1 0 1 0 0 0 1 0 {'0 0 1 ' * 9}"},
+        "churn-0 does not ask Redis: it answers too late, or not at all.",
+        POD,
+    ),
+    Case("ModelrollCacheNotAsked", "it opened once", {BREAKER: f"0x30 1 0x{MINUTES - 32}"}),
+    Case(
+        "ModelrollCacheInvalid",
+        "values of another key",
+        increasing(INVALID),
+        "churn finds values in Redis that it cannot read, or that another key signed.",
+    ),
+    Case("ModelrollCacheInvalid", "one, long ago", once(INVALID)),
+    Case(
+        "ModelrollCacheInvalid", "Redis is late", increasing(f'prediction_cache_errors_total{{{TARGET},reason="late"}}')
+    ),
+    Case(
+        "ModelrollReloadFailing",
+        "a pod cannot load",
+        stays(FAILING),
+        "churn-0 could not load what it is to serve: DigestMismatch.",
+        '{"namespace": "models", "job": "churn", "pod": "churn-0", "reason": "DigestMismatch"}',
+    ),
+    Case("ModelrollReloadFailing", "it is mended", {FAILING: "1x20 stale"}),
+    Case("ModelrollReloadFailing", "it has just begun", lately(FAILING)),
+    Case(
+        "ModelrollVersionSkew",
+        "two pods, two versions",
+        info(TARGET, "1.2.0") | info(OTHER_POD, "2.0.0"),
+        "Pods of churn answer with 2 different versions.",
+    ),
+    Case("ModelrollVersionSkew", "two pods, one version", info(TARGET, "1.2.0") | info(OTHER_POD, "1.2.0")),
+    Case(
+        "ModelrollVersionSkew",
+        "a rollout that ends in time",
+        info(TARGET, "1.2.0")
+        | info(OTHER_POD, "1.2.0", "1x30 stale")
+        | info(OTHER_POD, "2.0.0", f"_x30 1x{MINUTES - 31}"),
+    ),
+    Case(
+        "ModelrollRolloutStalled",
+        "a version was refused",
+        stays(f'{CONDITION}type="Stalled",reason="GoldenRowsDiffer"}}'),
+        "The ModelVersion churn-2 will not be served without somebody's doing: GoldenRowsDiffer.",
+        VERSION % "GoldenRowsDiffer",
+    ),
+    Case(
+        "ModelrollRolloutStalled",
+        "two ModelVersions of one version",
+        stays(f'{CONDITION}type="Conflict",reason="Conflict"}}'),
+        "The ModelVersion churn-2 will not be served without somebody's doing: Conflict.",
+        VERSION % "Conflict",
+    ),
+    Case("ModelrollRolloutStalled", "it goes on", stays(f'{CONDITION}type="Reconciling",reason="Progressing"}}')),
+    Case(
+        "ModelrollRolloutUnfinished",
+        "since long before",
+        stays(BEGAN, -3600),
+        "The rollout of churn to 2.0.0 has gone on for 1h 40m 0s.",
+        '{"namespace": "models", "deployment": "churn", "model_version": "2.0.0"}',
+    ),
+    Case("ModelrollRolloutUnfinished", "since a while ago", stays(BEGAN, 0)),
+    Case(
+        "ModelrollDegraded",
+        "a pod cannot run",
+        stays(f'{CONDITION}type="Degraded",reason="Degraded"}}'),
+        "churn 2.0.0 is live, but not every pod serves it: Degraded.",
+        VERSION % "Degraded",
+    ),
+    Case("ModelrollDegraded", "it is stalled", stays(f'{CONDITION}type="Stalled",reason="LoadFailed"}}')),
+    Case("ModelrollDegraded", "for a moment", lately(f'{CONDITION}type="Degraded",reason="Degraded"}}')),
+    Case(
+        "ModelrollNothingEligible",
+        "what is served was withdrawn",
+        stays(UNASKED),
+        "churn serves a version that no ModelVersion asks for any more.",
+        '{"namespace": "models", "deployment": "churn"}',
+    ),
+    Case("ModelrollNothingEligible", "it is asked for", stays(UNASKED, 0)),
+    Case(
+        "ModelrollOperatorDown",
+        "it is gone",
+        {},
+        "No operator works in the namespace models; what is served stays as it is.",
+        NAMESPACE,
+    ),
+    Case(
+        "ModelrollOperatorDown",
+        "all stand by",
+        stays(LEADER, 0),
+        "No operator works in the namespace models; what is served stays as it is.",
+        NAMESPACE,
+    ),
+    Case("ModelrollOperatorDown", "one works", stays(LEADER) | stays(LEADER.replace("operator-0", "operator-1"), 0)),
+    Case(
+        "ModelrollOperatorFailing",
+        "its turns fail",
+        increasing(TURNS),
+        "The operator in models fails again and again, or the API server fails it.",
+        NAMESPACE,
+    ),
+    Case(
+        "ModelrollOperatorFailing",
+        "the API server fails",
+        increasing(f'modelroll_operator_api_errors_total{{{OPERATOR},status="500"}}'),
+        "The operator in models fails again and again, or the API server fails it.",
+        NAMESPACE,
+    ),
+    Case("ModelrollOperatorFailing", "a turn failed once", once(TURNS)),
+    Case(
+        "ModelrollOperatorFailing",
+        "somebody else was quicker",
+        increasing(f'modelroll_operator_api_errors_total{{{OPERATOR},status="409"}}'),
+    ),
+]
+
+
+def promtool(place: Path, *arguments: str, **files: object) -> subprocess.CompletedProcess[str]:
+    """Run promtool beside these files, of which JSON is YAML enough."""
+    for name, document in files.items():
+        (place / f"{name}.yaml").write_text(json.dumps(document))
+    return subprocess.run(["promtool", *arguments], cwd=place, check=False, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def rules() -> list[Object]:
+    return promql.rules()
+
+
+def group(rules: list[Object]) -> Object:
+    """A file of rules, as Prometheus reads it."""
+    return {"groups": [{"name": "modelroll", "rules": rules}]}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.what}")
+def test_an_alert_fires_when_it_should(case: Case, rules: list[Object], tmp_path: Path) -> None:
+    (rule,) = [one for one in rules if one["alert"] == case.alert]
+    labels = {**json.loads(case.labels), "severity": rule["labels"]["severity"]}
+    fires = [] if case.says is None else [{"exp_labels": labels, "exp_annotations": {"summary": case.says}}]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+        "alert_rule_test": [{"eval_time": f"{MINUTES}m", "alertname": case.alert, "exp_alerts": fires}],
+    }
+    tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
+    result = promtool(tmp_path, "test", "rules", "tests.yaml", rules=group(rules), tests=tests)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_each_alert_has_a_case_of_either_kind(rules: list[Object]) -> None:
+    names = {one["alert"] for one in rules}
+    assert {case.alert for case in CASES if case.says is not None} == names
+    assert {case.alert for case in CASES if case.says is None} == names
+
+
+def test_promtool_has_nothing_to_say_of_rules_and_panels(rules: list[Object], tmp_path: Path) -> None:
+    records = [{"record": f"panel:{number}", "expr": query} for number, (_, query) in enumerate(promql.queries())]
+    panels = {"groups": [{"name": "panels", "rules": records}]}
+    result = promtool(tmp_path, "check", "rules", "rules.yaml", "panels.yaml", rules=group(rules), panels=panels)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{len(records)} rules found" in result.stdout

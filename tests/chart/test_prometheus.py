@@ -1,0 +1,146 @@
+"""A real Prometheus scrapes a real server: what goes wrong there alerts, and ends alerting when it is mended."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import joblib
+import pytest
+
+import prometheus_process
+from chart import exposed, promql
+from chart.rendering import ROOT
+from hack.requests.slow_model import SlowModel
+from modelroll_operator import management
+from prometheus_process import PrometheusProcess
+from server_process import ServerProcess, serving
+
+pytestmark = [pytest.mark.needs("helm"), pytest.mark.needs("prometheus")]
+
+ROW = {"x0": 1.0, "x1": 0.0}
+SECTIONS = ("down", "errors", "latency", "turnsAway", "queue", "cache", "reload", "skew", "rollout", "operator")
+AT_ONCE = ["monitoring.rules.window=5s", *(f"monitoring.rules.{one}.for=1s" for one in SECTIONS)]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Path:
+    """A volume with a model that takes a tenth of a second."""
+    root = tmp_path / "mount"
+    (root / "targets").mkdir(parents=True)
+    joblib.dump(SlowModel(0.1), root / "slow.joblib")
+    return root
+
+
+@pytest.fixture
+def server(tmp_path: Path, mount: Path) -> Iterator[ServerProcess]:
+    """One that serves it."""
+    settings = {
+        "MODEL_ROOT": str(mount),
+        "MODEL_PATH": "slow.joblib",
+        "TARGET_DIR": str(mount / "targets"),
+        "ARTIFACT_POLICY": "any",
+        "CACHE_SIZE": "1Mi",
+        "PYTHONPATH": str(ROOT),
+    }
+    with serving(tmp_path / "server.log", environment=settings) as started:
+        started.wait_for_status(lambda status: status["live"] is not None)
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def operator_port() -> AsyncIterator[int]:
+    """The operator's own management port, of one that works and to which everything has happened."""
+    metrics = exposed.operator()
+    metrics.leader.set(1)
+    runner = await management.serve(0, metrics.registry, lambda: 0.0, lambda: "")
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.contextmanager
+def asking(url: str, headers: dict[str, str]) -> Iterator[None]:
+    """Somebody who asks all the time, each time for something else."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            number = 0.0
+            while not ended.is_set():
+                number += 1
+                client.post("/predict", json={**ROW, "x0": number}, headers=headers)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        asker.join()
+
+
+def say(mount: Path, path: str, revision: int) -> None:
+    """Ask the pod for what lies there, at once."""
+    temporary = mount / "targets" / ".new"
+    temporary.write_text(json.dumps({"path": path, "version": "2.0.0", "revision": revision}))
+    temporary.replace(mount / "targets" / "move")
+
+
+def watched(
+    directory: Path, server: ServerProcess, operator: int | None
+) -> contextlib.AbstractContextManager[PrometheusProcess]:
+    """A Prometheus with the chart's rules, over short times, and the labels that the cluster would add."""
+    targets = {"churn": (server.management_port, {"namespace": "models", "pod": "churn-0"})}
+    if operator is not None:
+        targets["churn-operator"] = (operator, {"namespace": "models", "pod": "churn-operator-0"})
+    rules = {"groups": [{"name": "modelroll", "rules": promql.rules(*AT_ONCE)}]}
+    return prometheus_process.running(directory, targets, rules)
+
+
+def test_what_goes_wrong_alerts_until_it_is_mended(tmp_path: Path, mount: Path, server: ServerProcess) -> None:
+    with watched(tmp_path / "prometheus", server, None) as prometheus:
+        with asking(server.url, {}):
+            prometheus.wait_for(lambda: prometheus.query('rate(prediction_total{status="200"}[5s]) > 0'))
+            prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown"})
+        say(mount, "nowhere", 1)
+        with asking(server.url, {"X-Request-Timeout-Ms": "1"}):
+            wanted = {"ModelrollOperatorDown", "ModelrollErrors", "ModelrollReloadFailing"}
+            firing = prometheus.wait_for(lambda: found if (found := prometheus.firing()).keys() == wanted else None)
+        assert firing is not None
+        assert firing["ModelrollReloadFailing"]["reason"] == "ArtifactMissing"
+        assert firing["ModelrollReloadFailing"]["pod"] == "churn-0"
+        assert firing["ModelrollErrors"]["severity"] == "critical"
+        say(mount, "slow.joblib", 2)
+        prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown"})
+        server.process.kill()
+        prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown", "ModelrollDown"})
+
+
+async def test_every_panel_shows_something_of_a_server_and_an_operator(
+    tmp_path: Path, mount: Path, server: ServerProcess
+) -> None:
+    """But for those of what needs several workers, a model's NaN, or Redis."""
+    say(mount, "nowhere", 1)
+    async with operator_port() as port:
+        await asyncio.to_thread(_every_panel, tmp_path / "prometheus", server, port)
+
+
+def _every_panel(directory: Path, server: ServerProcess, operator: int) -> None:
+    with (
+        watched(directory, server, operator) as prometheus,
+        asking(server.url, {}),
+        asking(server.url, {"X-Request-Timeout-Ms": "1"}),
+    ):
+        prometheus.wait_for(lambda: prometheus.query('rate(prediction_total{status=~"5.."}[5s]) > 0'))
+
+        def empty() -> set[str]:
+            found = {(title, query): prometheus.query(query) for title, query in promql.queries()}
+            return {title for (title, _), series in found.items() if not series}
+
+        prometheus.wait_for(lambda: empty() == {"Workers started anew", "Numbers answered as null"})
+        assert "ModelrollOperatorDown" not in prometheus.firing()
