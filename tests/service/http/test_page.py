@@ -71,8 +71,15 @@ def control(document: Parsed, name: str) -> dict[str, str]:
 
 
 async def test_it_says_what_the_model_is_takes_and_answers(server: Server) -> None:
-    golden = Golden(rows=[[7, None, "year"]], prediction=[1], rtol=0, atol=0)
-    serve(server, msgspec.structs.replace(stand_in.manifest(), metrics={"held_out_accuracy": 0.82541}, golden=golden))
+    golden = Golden(rows=[[61, 1.0, "year"]], prediction=[1], rtol=0, atol=0)
+    tenure, charges, contract = stand_in.INPUTS
+    inputs = [
+        msgspec.structs.replace(tenure, example=7),
+        msgspec.structs.replace(charges, example=None),
+        msgspec.structs.replace(contract, example="year"),
+    ]
+    manifest = msgspec.structs.replace(stand_in.manifest(), metrics={"held_out_accuracy": 0.82541})
+    serve(server, msgspec.structs.replace(manifest, golden=golden, inputs=inputs))
     answer = await server.inference.get("/")
     document = Parsed(answer.text)
     text = re.sub(r"\s+", " ", document.text)
@@ -88,7 +95,7 @@ async def test_it_says_what_the_model_is_takes_and_answers(server: Server) -> No
     ):
         assert said in text
     assert answer.headers["x-model-digest"] in text
-    assert control(document, "tenure")["value"] == "7"
+    assert control(document, "tenure")["value"] == "7", "no golden row: that is somebody's"
     assert (control(document, "charges")["value"], "data-missing" in control(document, "charges")) == ("", True)
     assert [one["value"] for one in document.all("option")] == ['"month"', '"year"']
     assert [one["value"] for one in document.all("option") if "selected" in one] == ['"year"']
@@ -105,7 +112,7 @@ async def test_each_control_has_a_label_and_what_describes_it(server: Server) ->
     assert [attributes["lang"] for attributes in document.all("html")] == ["en"]
 
 
-async def test_without_golden_rows_the_form_has_the_examples_and_the_command_asks_them(server: Server) -> None:
+async def test_the_form_has_the_examples_and_the_command_asks_them(server: Server) -> None:
     document = await page(server)
     assert [control(document, name)["value"] for name in ("tenure", "charges")] == ["3", "29.85"]
     command = next(line.strip() for line in document.text.splitlines() if line.strip().startswith("curl"))

@@ -91,7 +91,7 @@ class Card:
 def of(version: Version) -> Card:
     """The card of a version."""
     manifest = version.manifest
-    values = _filling(manifest)
+    values = [_example(column) for column in manifest.inputs]
     row = {column.name: value for column, value in zip(manifest.inputs, values, strict=True)}
     return Card(
         model=version.model,
@@ -111,14 +111,8 @@ def of(version: Version) -> Card:
     )
 
 
-def _filling(manifest: Manifest) -> list[Any]:
-    """One row that the model answers: the first golden one, or, without, the example of each input."""
-    if manifest.golden is not None and manifest.golden.rows:
-        return list(manifest.golden.rows[0])
-    return [_example(column) for column in manifest.inputs]
-
-
 def _example(column: Input) -> Any:
+    """A usual value. No golden row: that is somebody's."""
     if column.example is not None or column.missing != "refuse":
         return column.example
     if column.categories:
