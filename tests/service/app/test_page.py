@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -60,7 +59,9 @@ async def server(tmp_path: Path, mount: Path) -> AsyncIterator[ServerProcess]:
         yield found
 
 
-async def test_it_predicts_and_asks_nobody_else(server: ServerProcess, chromium: Browser, row: dict[str, Any]) -> None:
+async def test_it_predicts_and_asks_nobody_else(server: ServerProcess, chromium: Browser, mount: Path) -> None:
+    manifest = json.loads((mount / "churn" / "1.2.0" / "modelroll.json").read_bytes())
+    row = {one["name"]: one["example"] for one in manifest["inputs"]}
     expected = (await asyncio.to_thread(httpx.post, f"{server.url}/predict", json=row)).json()
     await chromium.open(f"{server.url}/")
     await chromium.click("#predict")
