@@ -135,6 +135,7 @@ def test_a_fault_at_any_moment_of_a_rollout_ends_where_the_live_rule_says(
 @example(
     [("superseded", [0, 1]), ("template written by hand", [1])], 27, "RollingUpdate"
 )  # it outranked what an abort had settled
+@example([("scaled down", [1]), ("scaled up", [])], 0, "RollingUpdate")  # a pod goes that was to go before it
 @given(st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), CHOICES), max_size=5), st.integers(0, 60), STRATEGIES)
 def test_faults_upon_faults_come_to_an_end(faults: list[tuple[str, list[int]]], moments: int, strategy: str) -> None:
     driver = _mid_rollout(moments, strategy)

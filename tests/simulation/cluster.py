@@ -44,7 +44,8 @@ class Cluster:
         target: The pod template's annotation.
         versions: The ModelVersions by name.
         pods: Those that are not gone.
-        floor: How many Ready pods there must be at least: what was desired, less what somebody deleted.
+        floor: How many Ready pods there must be at least: what was desired, less what somebody deleted. A controller
+            that has seen fewer desired may carry that out until all is at rest again, whatever is desired meanwhile.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Cluster:
 
     def step_controllers(self) -> bool:
         """Let the Deployment's and the ReplicaSets' controllers do one thing; whether anything changed."""
+        self.floor = min(self.floor, self.desired)
         changed = self._step_pods_of_sets() or self._step_sets() or self._step_status()
         at_rest = len(self.active) == sum(one.replicas for one in self._sets)
         if at_rest and self.ready >= self.desired:  # else a pod may yet go that was chosen before something happened
