@@ -1,4 +1,8 @@
-"""Both versions over the same rows: what counts as another answer, and what as a failure."""
+"""Both versions over the same rows: what counts as another answer, what as a failure, and how long it rests."""
+
+import queue
+import threading
+import types
 
 import msgspec
 import numpy as np
@@ -100,3 +104,54 @@ def test_where_it_has_a_finite_number_for_no_row_nothing_is_compared() -> None:
     assert _compared(Says([1.0, 2.0]), Says([np.nan, np.nan]), 2) == Numbers(failed=2, requests=1)
     numbers = _compared(Says([np.nan, np.inf]), Says([np.nan, 1.0]), 2)
     assert (numbers.failed, numbers.compared, numbers.disagreed) == (0, 2, 1)
+
+
+class Clock:
+    """Stands in for `time`: it goes on where somebody computes or rests.
+
+    Attributes:
+        now: Seconds.
+        went: What happened, with the seconds that it took.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.went: queue.Queue[tuple[str, float]] = queue.Queue()
+
+    def monotonic(self) -> float:
+        """The time."""
+        return self.now
+
+    perf_counter = monotonic
+
+    def go(self, what: str, seconds: float) -> None:
+        """Let this much time pass for it."""
+        self.now += seconds
+        self.went.put((what, seconds))
+
+
+@pytest.mark.parametrize(("live", "candidate", "rest"), [(0.25, 0.5, 6.75), (0.0, 0.001, 0.009), (1.0, 2.0, 10.0)])
+def test_after_each_comparison_it_rests_nine_times_as_long_and_ten_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch, live: float, candidate: float, rest: float
+) -> None:
+    clock = Clock()
+
+    class Event(threading.Event):
+        """One whose time-outs are the clock's."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is None:
+                return super().wait()
+            clock.go("rests", round(timeout, 9))
+            return self.is_set()
+
+    fake = types.SimpleNamespace(Event=Event, Thread=threading.Thread, get_native_id=threading.get_native_id)
+    monkeypatch.setattr(comparison, "threading", fake)
+    monkeypatch.setattr(comparison, "time", clock)
+    version = stand_in.version("2.0.0", stand_in.Echo(lambda _: clock.go("candidate", candidate)))
+    beside = Beside(version, Candidate(version.content, 0, shadow=True), 2)
+    compared = comparison.of(beside, stand_in.version("1.0.0", stand_in.Echo(lambda _: clock.go("live", live))))
+    for _ in range(3):
+        compared.offer(beside, ROWS[:1], 1)
+    went = [clock.went.get(timeout=20) for _ in range(9)]
+    assert went == [("live", live), ("candidate", candidate), ("rests", rest)] * 3
