@@ -5,8 +5,9 @@ import json
 import pytest
 
 from harness.cluster import Object
-from harness.readiness import TARGET, Readiness
-from harness.release import CHURN, NAME, SERVERS, Release, fresh
+from harness.readiness import TARGET
+from harness.release import CHURN, NAME, Release, fresh
+from harness.traffic import under_load
 from harness.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
@@ -25,7 +26,7 @@ def test_helm_test_passes(release: Release) -> None:
 
 
 def test_an_upgrade_in_the_middle_of_a_rollout_reverts_nothing(release: Release) -> None:
-    with Readiness(release.namespace.name, SERVERS) as pods:
+    with under_load(release.namespace) as traffic:
         release.apply_version("2.0.0")
         release.wait_rollout()
         release.upgrade(log__level="warning")
@@ -34,28 +35,30 @@ def test_an_upgrade_in_the_middle_of_a_rollout_reverts_nothing(release: Release)
     assert release.settled()["version"] == "2.0.0"
     assert {target(one) for one in release.pods()} == {"2.0.0"}
     assert environment(release)["LOG_LEVEL"] == "warning"
-    assert pods.below(3) == []
+    traffic.assert_flawless()
 
 
 def test_an_upgrade_between_rollouts_reverts_nothing(release: Release) -> None:
     release.apply_version("2.0.0")
     release.wait_live("2.0.0")
-    release.upgrade(log__level="info")
-    release.wait_ready(3)
+    with under_load(release.namespace) as traffic:
+        release.upgrade(log__level="info")
+        release.wait_ready(3)
+    traffic.assert_flawless()
     assert environment(release)["LOG_LEVEL"] == "info"
     assert release.settled()["version"] == "2.0.0"
     release.wait_live("2.0.0", 10)
 
 
 def test_a_rollout_survives_its_operator(release: Release) -> None:
-    with Readiness(release.namespace.name, SERVERS) as pods:
+    with under_load(release.namespace) as traffic:
         release.apply_version("2.0.0")
         before = release.wait_rollout()
         release.kill_operator()
         release.wait_live("2.0.0", 120)
         release.wait_ready(3)
     assert release.settled()["revision"] == before["revision"], "the successor goes on, and does not begin again"
-    assert pods.below(3) == []
+    traffic.assert_flawless()
 
 
 def test_paused_holds_a_version_back(release: Release) -> None:
