@@ -23,7 +23,8 @@ class Verdict:
         failed: Those with no answer, a status other than 200, a wrong answer, or a connection that was cut while nobody
             had killed a process.
         illegal: Those that a version answered which was not legal at any instant between start and end.
-        cut: How many had their connection cut by a kill, and were answered when sent once more.
+        cut: How many were refused a connection, or had it cut, by a kill, and were answered when sent once more.
+        cut_by: The same, by the kind of error that each first got.
         by_version: How many each version answered.
         digests: Every digest that each version answered under.
         p50: Milliseconds; of those that were answered.
@@ -34,6 +35,7 @@ class Verdict:
     failed: tuple[Record, ...]
     illegal: tuple[Record, ...]
     cut: int
+    cut_by: dict[str, int]
     by_version: dict[str, int]
     digests: dict[str, frozenset[str]]
     p50: float
@@ -54,7 +56,8 @@ def judge(records: Iterable[Record], timeline: Timeline, kills: Sequence[Window]
     times = array("d")
     by_version: Counter[str] = Counter()
     digests: dict[str, set[str]] = {}
-    requests = cut = 0
+    cut_by: Counter[str] = Counter()
+    requests = 0
     moments = [moment for moment, _ in timeline]
     for one in records:
         requests += 1
@@ -62,7 +65,8 @@ def judge(records: Iterable[Record], timeline: Timeline, kills: Sequence[Window]
         if not one["ok"] or not (moment is None or is_within(kills, moment)):
             failed.append(one)
             continue
-        cut += moment is not None
+        if moment is not None:
+            cut_by[str(one.get("cut_by")).partition(":")[0]] += 1
         times.append(one["ms"])
         by_version[one["version"]] += 1
         digests.setdefault(one["version"], set()).add(one["digest"])
@@ -73,7 +77,8 @@ def judge(records: Iterable[Record], timeline: Timeline, kills: Sequence[Window]
         requests=requests,
         failed=tuple(failed),
         illegal=tuple(illegal),
-        cut=cut,
+        cut=cut_by.total(),
+        cut_by=dict(sorted(cut_by.items())),
         by_version=dict(sorted(by_version.items())),
         digests={version: frozenset(digests[version]) for version in sorted(digests)},
         p50=percentile(ordered, 50),

@@ -12,6 +12,7 @@ GOOD = Verdict(
     failed=(),
     illegal=(),
     cut=0,
+    cut_by={},
     by_version={"1.2.0": 1, "2.0.0": 1},
     digests={version: frozenset({ending.digest_of(version)}) for version in ("1.2.0", "2.0.0")},
     p50=1.0,

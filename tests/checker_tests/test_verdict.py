@@ -45,6 +45,8 @@ def cut_at(moment: float, error: str | None = None) -> dict[str, Any]:
 def test_a_cut_is_excused_while_a_killed_process_may_have_made_it() -> None:
     found = verdict.judge([cut_at(2), cut_at(5), record("1.2.0", 1, 2)], TIMELINE, [(2, 5)])
     assert (found.failed, found.cut, found.by_version) == ((), 2, {"1.2.0": 3})
+    refused = cut_at(3) | {"cut_by": "ClientConnectorError: Cannot connect to host churn:8000"}
+    assert verdict.judge([refused], TIMELINE, [(2, 5)]).cut_by == {"ClientConnectorError": 1}
 
 
 def test_a_cut_at_any_other_moment_is_a_failure_though_the_second_try_was_answered() -> None:

@@ -54,7 +54,7 @@ def test_a_rollout_survives_its_operator(release: Release) -> None:
     with under_load(release.namespace) as traffic:
         release.apply_version("2.0.0")
         before = release.wait_rollout()
-        release.kill_operator()
+        assert release.kill_operator()
         release.wait_live("2.0.0", 120)
         release.wait_ready(3)
     assert release.settled()["revision"] == before["revision"], "the successor goes on, and does not begin again"

@@ -96,9 +96,12 @@ class Faults:
 
     def _make(self, kind: str) -> None:
         began = time.time()
+        if kind == DELETE_OPERATOR:
+            self._release.delete_operator()
+        if kind == KILL_OPERATOR and not self._release.kill_operator():
+            kind = DELETE_OPERATOR  # no process was there yet
         if kind in {DELETE_OPERATOR, KILL_OPERATOR}:
             self.made.append(Fault(began, kind))
-            self._release.kill_operator() if kind == KILL_OPERATOR else self._release.delete_operator()
             return
         ready = sorted(self._readiness.ready_now())
         if len(ready) < self._pods:

@@ -100,15 +100,21 @@ class Release:
         how = ("--wait=false", "--grace-period=0", "--force")
         self.namespace.kubectl("delete", "pods", f"--selector={OPERATORS}", *how)
 
-    def kill_operator(self) -> None:
+    def kill_operator(self) -> bool:
         """Kill the operator's process: its Lease is held until it runs out. Another pod takes its place.
 
         The container is not left to start again: after a few times the kubelet would wait for minutes.
+
+        Returns:
+            Whether there was a process to kill: it may not run yet.
         """
+        killed = False
         for pod in self.namespace.items("pods", selector=OPERATORS):
-            with contextlib.suppress(CommandFailed):  # it does not run yet, or not any more
+            with contextlib.suppress(CommandFailed):
                 self.namespace.kill(pod["metadata"]["name"])
+                killed = True
         self.delete_operator()
+        return killed
 
     def apply_version(self, version: str, *, path: str = "", digest: str | None = "", **spec: object) -> None:
         """Apply a ModelVersion; with the digest that was packed, if none is given, and without any for None."""

@@ -122,6 +122,7 @@ def summary(verdict: Verdict, **more: object) -> str:
         "failed": len(verdict.failed),
         "illegal": len(verdict.illegal),
         "cut": verdict.cut,
+        "cut_by": verdict.cut_by,
         "by_version": verdict.by_version,
         "p50_ms": round(verdict.p50, 1),
         "p99_ms": round(verdict.p99, 1),
