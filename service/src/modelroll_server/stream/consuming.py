@@ -4,7 +4,6 @@ Owns what is said of the broker: in the log once for each change, in `/readyz`, 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -82,10 +81,15 @@ class Consumption:
     async def stop(self) -> None:
         """Settle what was read, and let go of the broker."""
         transport, self._transport = self._transport, None
-        if transport is not None:
-            with contextlib.suppress(Exception):  # a dead broker is let go of all the same
-                async with asyncio.timeout(self._patience):
-                    await transport.stop()
+        if transport is None:
+            return
+        # In a task of its own: a client that gives up its own tasks may let their cancellation out.
+        stopping = asyncio.create_task(transport.stop())
+        try:
+            await asyncio.wait({stopping}, timeout=self._patience)
+        finally:
+            stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)  # a dead broker is let go of all the same
 
     async def _look(self) -> None:
         """See how far behind it is, for as long as anything is read.
