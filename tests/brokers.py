@@ -3,6 +3,7 @@
 All keep what they have on disk. What a test asks of one is the same for each: events in, messages out.
 """
 
+import abc
 import asyncio
 import contextlib
 import os
@@ -104,7 +105,7 @@ class Redis(redis_process.RedisProcess):
         return Client.from_url(self.url, socket_timeout=START_SECONDS)
 
 
-class _Process:
+class _Process(abc.ABC):
     """A broker that is a program."""
 
     def __init__(self, directory: Path) -> None:
@@ -112,9 +113,9 @@ class _Process:
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
         """The program and its arguments."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start it, or start it again."""
