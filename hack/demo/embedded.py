@@ -71,6 +71,7 @@ def _swap_under_load(url: str, management_port: int, models: Path, rows: Path) -
             client.communicate()  # the end of its input ends it
     records = [json.loads(line) for output in outputs for line in output.read_text().splitlines()]
     found = verdict.judge(records, legal)
+    ending.draw(records, legal, found, legal[1][0])
     code = ending.end(found, {NEW: live}, (OLD, NEW))
     if min(found.by_version.values(), default=0) < ENOUGH * RATE * SECONDS:
         print("the load was not constant: a version answered too few requests to show anything", file=sys.stderr)

@@ -65,10 +65,13 @@ def _roll_under_load() -> int:
             load.wait_for_answers()
         print("Load: two clients in the cluster, one with a connection for each request; each answer is checked.")
         time.sleep(SECONDS)
+        applied = time.time()
         seconds = _apply(NEW)
         _type("kubectl", "--namespace", NAMESPACE, "get", "modelversions")
         time.sleep(SECONDS)
-    found = verdict.judge([record for load in loads for record in load.records], watch.timeline)
+    records = [record for load in loads for record in load.records]
+    found = verdict.judge(records, watch.timeline)
+    ending.draw(records, watch.timeline, found, applied)
     return ending.end(found, {NEW: seconds}, (OLD, NEW))
 
 

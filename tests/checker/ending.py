@@ -2,18 +2,27 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from checker import table
-from checker.verdict import Verdict
+from checker import picture, table
+from checker.verdict import Record, Timeline, Verdict
 
-CHURN = Path(__file__).parents[2] / "models" / "churn"
+ROOT = Path(__file__).parents[2]
+CHURN = ROOT / "models" / "churn"
+PICTURE = ROOT / "dist" / "rollout.png"
 
 
 def digest_of(version: str) -> str:
     """What the version of models/churn hashes to."""
     return f"sha256:{hashlib.sha256((CHURN / version / 'modelroll.json').read_bytes()).hexdigest()}"
+
+
+def draw(records: Sequence[Record], timeline: Timeline, found: Verdict, since: float) -> None:
+    """Draw every request into PICTURE, second 0 being the moment `since`, and say where that is."""
+    if records:
+        picture.draw(records, timeline, found, since, PICTURE)
+        sys.stdout.write(f"Every request as a point: {PICTURE.relative_to(ROOT)}\n")
 
 
 def end(found: Verdict, seconds: dict[str, float], versions: Iterable[str]) -> int:
