@@ -225,7 +225,7 @@ def test_the_grace_period_outlasts_the_drain() -> None:
 @pytest.mark.parametrize(
     ("settings", "image"),
     [
-        ((), "modelroll-server:0.1.0"),
+        ((), "modelroll-server:0.2.0"),
         (
             ("image.repository=registry.example.com:5000/server", "image.tag=dev"),
             "registry.example.com:5000/server:dev",

@@ -55,7 +55,7 @@ def test_the_commands_of_the_readme_lead_from_a_claim_to_a_roll_back(release: Re
     typed = [one for one in readme.commands("Your first model on a cluster") if not one.startswith(LEFT_OUT)]
     port = _free_port()
     put_in = {
-        "REGISTRY/modelroll-server:0.1.0": os.environ["MODELROLL_SERVER_IMAGE"],
+        "REGISTRY/modelroll-server:0.2.0": os.environ["MODELROLL_SERVER_IMAGE"],
         "sha256:…": digest_of(CHURN / "1.2.0"),
         "service/churn 8000": f"service/churn {port}:8000",
         "localhost:8000": f"localhost:{port}",
