@@ -4,13 +4,16 @@ import json
 
 import pytest
 
-from harness.cluster import Object
+from harness.cluster import ROOT, Object
 from harness.readiness import TARGET
 from harness.release import CHURN, NAME, Release, fresh
 from harness.traffic import under_load
 from harness.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
+
+PREVIOUS = str(ROOT / "tests/e2e/previous/modelroll-0.1.0.tgz")
+"""The chart before this one, as `helm package` made it."""
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +39,6 @@ def test_an_upgrade_in_the_middle_of_a_rollout_reverts_nothing(release: Release)
     assert {target(one) for one in release.pods()} == {"2.0.0"}
     assert environment(release)["LOG_LEVEL"] == "warning"
     traffic.assert_flawless()
-
-
-def test_an_upgrade_between_rollouts_reverts_nothing(release: Release) -> None:
-    release.apply_version("2.0.0")
-    release.wait_live("2.0.0")
-    with under_load(release.namespace) as traffic:
-        release.upgrade(log__level="info")
-        release.wait_ready(3)
-    traffic.assert_flawless()
-    assert environment(release)["LOG_LEVEL"] == "info"
-    assert release.settled()["version"] == "2.0.0"
-    release.wait_live("2.0.0", 10)
 
 
 def test_a_rollout_survives_its_operator(release: Release) -> None:
@@ -89,6 +80,36 @@ def test_install_may_come_before_push() -> None:
         (after,) = early.pods()
         assert after["metadata"]["name"] == name, "the same pod, by itself"
         assert all(one["restartCount"] == 0 for one in after["status"]["containerStatuses"])
+
+
+def test_upgrades_from_the_chart_before_and_of_the_autoscaler_revert_nothing() -> None:
+    with fresh("previous") as release:
+        release.push(CHURN)
+        # Two pods, by the chart's own autoscaler, on its own share of a processor.
+        release.install(PREVIOUS, resources__requests__cpu="250m")
+        release.apply_version("2.0.0")
+        release.wait_live("2.0.0")
+        release.wait_ready(2)
+        with under_load(release.namespace) as traffic:
+            release.upgrade(log__level="warning")  # new pods, as another image makes them
+            release.wait_ready(2)
+            assert environment(release)["LOG_LEVEL"] == "warning"
+            release.upgrade(autoscaling__enabled="false")
+            assert release.namespace.get("horizontalpodautoscaler", NAME) is None
+            assert release.deployment()["spec"]["replicas"] == 2
+            release.rollback(1)
+            release.wait_ready(2)
+            assert release.namespace.get("horizontalpodautoscaler", NAME) is not None
+            assert environment(release)["LOG_LEVEL"] == "info"
+            release.upgrade(autoscaling__enabled="false", replicas="3")
+            release.wait_ready(3)
+            release.upgrade(autoscaling__enabled="true", replicas="null")
+            assert release.namespace.get("horizontalpodautoscaler", NAME) is not None
+            assert release.deployment()["spec"]["replicas"] == 3, "as many as there were, until the autoscaler acts"
+        traffic.assert_flawless(2)
+        assert traffic.verdict.by_version.keys() == {"2.0.0"}
+        assert release.settled()["version"] == "2.0.0"
+        assert {target(one) for one in release.pods()} == {"2.0.0"}
 
 
 def state(release: Release, pod: str) -> str:

@@ -22,7 +22,7 @@ NAME = "churn"
 CLAIM = "models"
 RETRY = "modelroll.dev/retry"
 CHURN = ROOT / "models" / "churn"
-CHART = ROOT / "charts" / "modelroll"
+CHART = str(ROOT / "charts" / "modelroll")
 SERVERS = "app.kubernetes.io/component=server,app.kubernetes.io/instance=churn"
 OPERATORS = "app.kubernetes.io/component=operator,app.kubernetes.io/instance=churn"
 
@@ -53,17 +53,21 @@ class Release:
         image = os.environ["MODELROLL_SERVER_IMAGE"]
         return run(*command, "--namespace", self.namespace.name, "--image", image)
 
-    def install(self, **settings: str) -> None:
+    def install(self, chart: str = CHART, *, name: str = NAME, **settings: str) -> None:
         """`helm install`, without a wait. A keyword has no dots: log__level is the value log.level."""
         base = {"persistence.existingClaim": CLAIM, "model.path": "churn/1.2.0", "model.digest": self.digests["1.2.0"]}
         # On a small node pods that drain still count: with the chart's own share their successors would not fit.
         share = {"resources.requests.cpu": "50m", "resources.requests.memory": "200Mi"}
         flags = _flags(_image_settings() | base | share | _dotted(settings))
-        self.namespace.helm("install", NAME, str(CHART), *flags)
+        self.namespace.helm("install", name, chart, *flags)
 
     def upgrade(self, **settings: str) -> None:
-        """`helm upgrade` with the values of before and these, without a wait."""
-        self.namespace.helm("upgrade", NAME, str(CHART), "--reuse-values", *_flags(_dotted(settings)))
+        """`helm upgrade` to the present chart with the values of before and these, without a wait."""
+        self.namespace.helm("upgrade", NAME, CHART, "--reset-then-reuse-values", *_flags(_dotted(settings)))
+
+    def rollback(self, revision: int) -> None:
+        """`helm rollback`, without a wait."""
+        self.namespace.helm("rollback", NAME, str(revision))
 
     def wait_ready(self, pods: int, deadline: float = 90) -> None:
         """Wait until so many pods are available, and no others are there."""

@@ -23,6 +23,23 @@
 {{- end -}}
 {{- end }}
 
+{{/*
+How many pods there are to be; empty where that is not the chart's to say. What Helm said of it once it cannot leave out: the field would fall
+back to 1, until the autoscaler acts. So it says the number that is there, until somebody else has changed it.
+*/}}
+{{- define "modelroll.server.replicas" -}}
+{{- if not (or .Values.autoscaling.enabled (kindIs "invalid" .Values.replicas)) -}}
+{{- .Values.replicas -}}
+{{- else -}}
+{{- $there := lookup "apps/v1" "Deployment" .Release.Namespace (include "modelroll.fullname" .) -}}
+{{- range dig "metadata" "managedFields" list $there -}}
+{{- if and (eq .manager "helm") (eq .operation "Apply") (hasKey (dig "fieldsV1" "f:spec" dict .) "f:replicas") -}}
+{{- int64 $there.spec.replicas -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Seconds after which the kubelet has seen that a pod says it is not ready. */}}
 {{- define "modelroll.server.unreadyAfter" -}}
 {{- with .Values.probes.readiness -}}
