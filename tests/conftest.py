@@ -30,6 +30,7 @@ HOW_TO_GET = {
     "prometheus": "prometheus and promtool: `apt-get install prometheus` on Debian, or see https://prometheus.io/download",
     "faketime": "the command faketime: `apt-get install faketime` on Debian, or see https://github.com/wolfcw/libfaketime",
     "chromium": "the browser chromium: `apt-get install chromium` on Debian, or see https://www.chromium.org",
+    "go": "Go, by which the CRDs of the Gateway API are got: see https://go.dev/doc/install",
     "openssl": "the openssl command: `apt-get install openssl` on Debian",
     "kubectl": f"the kubectl command: {_BUILT}, or see https://kubernetes.io/docs/tasks/tools",
 }

@@ -39,6 +39,16 @@ def namespace() -> Iterator[str]:
         ("service.type=NodePort", "rollout.maxSurge=50%", "podDisruptionBudget.maxUnavailable=50%"),
         ("operator.enabled=false", 'autoscaling.behavior={"scaleDown":{"stabilizationWindowSeconds":15}}'),
         ("topologySpreadConstraints=[]", "tolerations=[]", 'podAnnotations={"a":"b"}', "load=lazy"),
+        (
+            "valkey.enabled=true",
+            "service.sessionAffinity=ClientIP",
+            "ingress.enabled=true",
+            'ingress.hosts=["*.example.com"]',
+            'ingress.tls=[{"secretName":"a","hosts":["*.example.com"]}]',
+            'networkPolicy.clients=[{"podSelector":{}},{"ipBlock":{"cidr":"10.0.0.0/8"}}]',
+            'networkPolicy.egress=[{"ports":[{"port":4317}]}]',
+            'networkPolicy.apiServer.to=[{"ipBlock":{"cidr":"10.0.0.1/32"}}]',
+        ),
     ],
 )
 def test_the_api_server_takes_every_object(namespace: str, settings: tuple[str, ...]) -> None:

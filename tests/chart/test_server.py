@@ -17,6 +17,8 @@ def test_the_default_objects_are_these() -> None:
         ("Deployment", "churn"),
         ("Deployment", "churn-operator"),
         ("HorizontalPodAutoscaler", "churn"),
+        ("NetworkPolicy", "churn"),
+        ("NetworkPolicy", "churn-operator"),
         ("PersistentVolumeClaim", "churn-models"),
         ("Pod", "churn-test-predict"),
         ("PodDisruptionBudget", "churn"),

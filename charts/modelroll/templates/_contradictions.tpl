@@ -13,6 +13,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.scaling" . -}}
 {{- include "modelroll.contradictions.pod" . -}}
 {{- include "modelroll.contradictions.monitoring" . -}}
+{{- include "modelroll.contradictions.valkey" . -}}
+{{- include "modelroll.contradictions.routes" . -}}
+{{- include "modelroll.contradictions.network" . -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.model" -}}
@@ -60,7 +63,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if and .url .urlSecret.name -}}
 {{- fail "cache.url and cache.urlSecret.name both say where the Redis is: set the one or the other." -}}
 {{- end -}}
-{{- if and .keySecret.name (not (or .url .urlSecret.name)) -}}
+{{- if and .keySecret.name (not (or .url .urlSecret.name $.Values.valkey.enabled)) -}}
 {{- fail "cache.keySecret.name signs what is in a Redis, and there is none: set cache.url or cache.urlSecret.name, or no key." -}}
 {{- end -}}
 {{- end -}}

@@ -90,7 +90,7 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
 - name: MAX_BATCH_DELAY_MS
   value: {{ .Values.batching.maxDelayMs | quote }}
 {{- with .Values.cache }}
-{{- if or .size .url .urlSecret.name }}
+{{- if or .size .url .urlSecret.name $.Values.valkey.enabled }}
 - name: CACHE_TTL
   value: {{ int64 .ttlSeconds | quote }}
 {{- end }}
@@ -110,6 +110,9 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
       name: {{ .name }}
       key: {{ .key }}
 {{- end }}
+{{- end }}
+{{- if $.Values.valkey.enabled }}
+{{ include "modelroll.valkey.env" $ }}
 {{- end }}
 {{- with .keySecret }}
 {{- if .name }}
