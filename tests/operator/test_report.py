@@ -1,17 +1,18 @@
 """The conditions of a ModelVersion, for every way that one can stand."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+import argocd
 from modelroll_operator import liverule, steps
 from modelroll_operator import target as targets
 from modelroll_operator.observed import Attempt, Failure, ModelVersion, Observed, Pod, PodStatus
 from modelroll_operator.plan import plan
-from modelroll_operator.report import Condition, PodCounts, report, unresolved
+from modelroll_operator.report import Condition, PodCounts, Report, report, unresolved
 from modelroll_operator.rollout import Phase, State
 from simulation import values
 
@@ -240,3 +241,51 @@ def test_a_pod_that_could_not_be_made_is_told_in_the_words_of_who_refused_it() -
     seen = _rolling("applied")
     refused = replace(seen, deployment=replace(seen.deployment, refusal=quota))
     assert _conditions(refused, NEW)["Ready"].message == f"pods are moving to 2.0.0; {quota}"
+
+
+HEALTH = {
+    "live": "Healthy",
+    "live, while another that failed is undone": "Healthy",
+    "live, of other bytes in each pod": "Degraded",
+    "a higher one is live": "Healthy",
+    "about to begin": "Progressing",
+    "under way": "Progressing",
+    "settled, not closed": "Healthy",
+    "paused": "Suspended",
+    "withdrawn": "Healthy",
+    "not built": "Degraded",
+    "failed": "Degraded",
+    "twice": "Degraded",
+    "Deployment paused": "Suspended",
+}
+
+
+def _item(said: Report, *, observed: int = 3, **spec: Any) -> dict[str, Any]:
+    """What Argo CD reads of a ModelVersion that was reported so."""
+    status = {"observedGeneration": observed, "conditions": [asdict(one) for one in said.conditions]}
+    return {"metadata": {"name": "churn-2.0.0", "generation": 3}, "spec": spec, "status": status}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_argo_cd_is_told_of_every_way_that_a_version_can_stand(case: str) -> None:
+    seen, version, _, reason, _ = CASES[case]
+    found, message = argocd.health(_item(report(seen, version), paused=version.paused))
+    assert found == HEALTH[case]
+    assert message.startswith(f"{reason}: ")
+
+
+def test_argo_cd_waits_for_an_operator_to_look() -> None:
+    unseen = {"metadata": {"generation": 1}, "spec": {}}
+    for item in (unseen, unseen | {"status": {}}, _item(report(AT_REST, OLD), observed=2)):
+        assert argocd.health(item) == ("Progressing", "the operator has not looked at it yet")
+
+
+def test_argo_cd_is_told_what_waits_for_somebody() -> None:
+    nowhere = unresolved(NEW, ())
+    assert argocd.health(_item(nowhere))[0] == "Degraded"
+    kept = replace(OLD, withdrawn=True)
+    assert argocd.health(_item(report(replace(AT_REST, versions=(kept,)), kept)))[0] == "Degraded", "served still"
+    held = replace(NEW, paused=True)
+    assert argocd.health(_item(report(_rolling("applied"), held), paused=True))[0] == "Suspended"
+    broken = replace(AT_REST, pods=())
+    assert argocd.health(_item(report(broken, OLD)))[0] == "Degraded"
