@@ -14,19 +14,25 @@ Objects = dict[tuple[str, str], Object]
 
 
 def template(
-    *settings: str, release: str = "churn", namespace: str = "models", path: str = "churn/1.2.0"
+    *settings: str,
+    release: str = "churn",
+    namespace: str = "models",
+    path: str = "churn/1.2.0",
+    values: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `helm template` with settings as `--set` spells them, or `--set-json` for a list or a map."""
     command = ["helm", "template", release, str(CHART), "--namespace", namespace, "--set", f"model.path={path}"]
+    if values is not None:
+        command += ["--values", str(values)]
     for setting in settings:
         value = setting.partition("=")[2]
         command += ["--set-json" if value.startswith(("[", "{")) else "--set", setting]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-def render(*settings: str, release: str = "churn", namespace: str = "models") -> Objects:
+def render(*settings: str, release: str = "churn", namespace: str = "models", values: Path | None = None) -> Objects:
     """The objects that the chart renders, by kind and name."""
-    result = template(*settings, release=release, namespace=namespace)
+    result = template(*settings, release=release, namespace=namespace, values=values)
     assert result.returncode == 0, result.stderr
     found = [one for one in yaml.safe_load_all(result.stdout) if one]
     by_name = {(one["kind"], one["metadata"]["name"]): one for one in found}
