@@ -169,6 +169,16 @@ def test_loading_and_answering_imports_nothing_that_training_needs() -> None:
     assert not modules.intersection(HEAVY)
 
 
+def test_onnx_runtime_tells_nobody_of_the_models_that_it_loads(tmp_path: Path) -> None:
+    """Its telemetry, where it is on, leaves an identifier of the machine and what is yet to be sent in the home."""
+    # Without CI, which turns it off by itself.
+    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "-c", ALONE, str(CHURN / "2.0.0")], check=True, capture_output=True, env=environment
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_server_maps_no_library_of_scikit_learns(tmp_path: Path) -> None:
     with serving(tmp_path / "log", str(CHURN / "2.0.0"), environment={"ARTIFACT_POLICY": "digest"}) as server:
         server.wait_for_live("2.0.0")

@@ -9,10 +9,16 @@ where they are wanted in lower case, they come as Python makes it. A classifier 
 the manifest.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+# From 1.29 on its makers' builds tell them of each model that is loaded, and leave an identifier in the user's home,
+# unless this is set before they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 from modelroll_server.artifact.manifest import Label, Manifest
