@@ -76,10 +76,11 @@ def test_a_server_reaches_nobody(objects: Objects, target: Party, port: int) -> 
         assert not may_reach(objects, SERVER, target, port, protocol)
 
 
-def test_the_operator_reaches_the_api_server_and_management_ports_alone(objects: Objects) -> None:
+def test_the_operator_reaches_the_api_server_resolvers_and_management_ports_alone(objects: Objects) -> None:
     for target, port in ((API_SERVER, 443), (API_SERVER, 6443), (SERVER, MANAGEMENT), (NEIGHBOUR, MANAGEMENT)):
         assert may_reach(objects, OPERATOR, target, port), (target, port)
-    for target, port in ((SERVER, HTTP), (STRANGER, MANAGEMENT), (INTERNET, 80), (RESOLVER, DNS), (NEIGHBOUR, 5432)):
+    assert may_reach(objects, OPERATOR, RESOLVER, DNS, "UDP"), "for kubernetes.default.svc"
+    for target, port in ((SERVER, HTTP), (STRANGER, MANAGEMENT), (INTERNET, 80), (NEIGHBOUR, 5432)):
         assert not may_reach(objects, OPERATOR, target, port), (target, port)
 
 

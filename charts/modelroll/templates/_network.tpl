@@ -21,6 +21,11 @@ ports:
   {{- include "modelroll.network.ports" . | nindent 2 }}
 {{- end }}
 
+{{/* A rule of egress for those who ask for names. */}}
+{{- define "modelroll.network.resolvers" -}}
+{{- include "modelroll.network.rule" (merge (dict "protocols" (list "UDP" "TCP")) .Values.networkPolicy.dns) -}}
+{{- end }}
+
 {{/* Port of the Redis in cache.url, where it names one. */}}
 {{- define "modelroll.network.cachePort" -}}
 {{- regexReplaceAll "^rediss?://([^@/]*@)?([^/?]*).*$" .Values.cache.url "${2}" | regexFind ":[0-9]+$" | trimPrefix ":" | default "6379" -}}
@@ -39,7 +44,7 @@ ports:
 {{- $rules = append $rules (include "modelroll.network.rule" (dict "to" $network.cache.to "ports" $ports "protocols" $tcp) | fromYaml) -}}
 {{- end -}}
 {{- if $rules -}}
-{{- $rules = append $rules (include "modelroll.network.rule" (merge (dict "protocols" (list "UDP" "TCP")) $network.dns) | fromYaml) -}}
+{{- $rules = append $rules (include "modelroll.network.resolvers" . | fromYaml) -}}
 {{- end -}}
 {{- toYaml $rules -}}
 {{- end }}
