@@ -76,6 +76,13 @@ def test_a_pipeline_is_described_by_its_columns(packer: Packer, frame: pd.DataFr
     assert (manifest.call, manifest.label, manifest.task) == ("frame", "argmax", "classifier")
     assert (manifest.classes, manifest.metrics) == (["few", "many"], {"auc": 0.5})
     assert manifest.inputs[2].categories == ["a", "b", "c"]
+    for column in manifest.inputs:
+        spread = column.histogram
+        assert spread is not None
+        assert sum(spread.counts) + spread.other + (spread.missing or 0) == len(frame)
+    kinds = manifest.inputs[2].histogram
+    assert kinds is not None
+    assert kinds.counts == [(frame["kind"] == kind).sum() for kind in "abc"]
     assert {"python", "scikit-learn", "numpy"} <= set(trained(packed).requires)
     assert set(reasons(packed)) == {None}
 
@@ -298,6 +305,9 @@ def test_infinite_and_enormous_samples_are_described_and_are_no_golden_rows(pack
     )
     manifest = packer(bounded.fit(frame, frame["x"] > 9), frame).manifest
     assert manifest.inputs[0].infinite
-    assert manifest.inputs[0].histogram is None
+    histogram = manifest.inputs[0].histogram
+    assert histogram is not None
+    assert histogram.edges is not None
+    assert (histogram.edges[0], histogram.edges[-1], sum(histogram.counts)) == (-1.7e308, 1.7e308, 22)
     assert manifest.golden is not None
     assert all(abs(row[0]) <= 1.7e308 for row in manifest.golden.rows if isinstance(row[0], float))

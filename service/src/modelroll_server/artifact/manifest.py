@@ -211,8 +211,26 @@ def _wrong_inputs(manifest: Manifest) -> Iterator[str]:
         allowed = _MISSING[column.datatype]
         if column.missing not in allowed:
             yield f"inputs: {column.name} is {column.datatype} and cannot have missing: {column.missing}"
+        if (wrong := _wrong_histogram(column)) is not None:
+            yield f"inputs: the histogram of {column.name} {wrong}"
     if manifest.call == "list" and (len(manifest.inputs) != 1 or manifest.inputs[0].datatype is not Datatype.BYTES):
         yield "call: list needs exactly one input, of texts"
+
+
+def _wrong_histogram(column: Input) -> str | None:
+    histogram = column.histogram
+    if histogram is None:
+        return None
+    counts = len(histogram.counts)
+    if column.datatype is Datatype.BYTES:
+        values = histogram.values if histogram.values is not None else column.categories or []
+        return None if counts == len(values) else f"has {counts} counts for {len(values)} values"
+    if column.datatype is Datatype.BOOL:
+        return None if counts == 2 else f"has {counts} counts for false and true"
+    edges = histogram.edges or []
+    if counts == 0 or len(edges) != counts + 1:
+        return f"has {counts} counts and {len(edges)} edges, which are one more than counts"
+    return None if edges == sorted(edges) else "has edges that do not ascend"
 
 
 def _wrong_rows(manifest: Manifest) -> Iterator[str]:

@@ -1,15 +1,14 @@
 """The inputs of a model as its manifest describes them, from what the estimator tells and the samples show."""
 
-import math
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 import numpy as np
 
 from modelroll_server.errors import PackFailed
-from modelroll_server.packing import samples
+from modelroll_server.packing import histograms, samples
 from modelroll_server.runtimes import estimators
-from modelroll_server.schema import Histogram, Input
+from modelroll_server.schema import Input, Scalar
 from modelroll_server.tensors import Array, Datatype
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 Call = Literal["frame", "array", "list"]
 
 _MAX_CATEGORIES = 50
-_BINS = 10
 
 
 def select(estimator: Any, frame: "pd.DataFrame") -> tuple[Call, "pd.DataFrame"]:
@@ -67,30 +65,28 @@ def _input(name: str, column: "pd.Series[Any]") -> Input:
         raise PackFailed(f"column {name} has no value in any sample row: add rows that have one")
     plain = Input(name=name, datatype=kind, missing=missing)
     if kind is Datatype.BYTES:
-        return _with_categories(plain, present)
+        return _with_categories(plain, column)
+    absent = len(column) - len(present)
     if kind is Datatype.BOOL:
-        return msgspec.structs.replace(plain, example=bool(present.iloc[0]))
-    return _with_range(plain, present.to_numpy(dtype=kind.dtype))
+        histogram = histograms.of_flags(present.to_numpy(dtype=bool), missing=absent)
+        return msgspec.structs.replace(plain, example=bool(present.iloc[0]), histogram=histogram)
+    return _with_range(plain, present.to_numpy(dtype=kind.dtype), absent)
 
 
-def _with_categories(plain: Input, present: "pd.Series[Any]") -> Input:
-    counts = present.value_counts()
-    example = str(counts.index[0])
-    if len(counts) > _MAX_CATEGORIES:
-        return msgspec.structs.replace(plain, example=example)
-    categories = sorted(str(value) for value in counts.index)
-    histogram = Histogram(counts=[int(counts[category]) for category in categories])
-    return msgspec.structs.replace(plain, example=example, categories=list(categories), histogram=histogram)
+def _with_categories(plain: Input, column: "pd.Series[Any]") -> Input:
+    counts = column.dropna().value_counts()
+    categories: list[Scalar] | None = None
+    if len(counts) <= _MAX_CATEGORIES:
+        categories = sorted(str(value) for value in counts.index)
+    histogram = histograms.of_texts(column, categories)
+    return msgspec.structs.replace(plain, example=str(counts.index[0]), categories=categories, histogram=histogram)
 
 
-def _with_range(plain: Input, present: Array) -> Input:
+def _with_range(plain: Input, present: Array, absent: int) -> Input:
     finite = present[np.isfinite(present)]
     if not len(finite):
         raise PackFailed(f"column {plain.name} has no finite value in any sample row: add rows that have one")
-    lowest, highest = float(finite.min()), float(finite.max())
-    histogram = None
-    if math.isfinite(highest - lowest):
-        counts, edges = np.histogram(finite.astype(np.float64), bins=_BINS)
-        histogram = Histogram(counts=counts.tolist(), edges=edges.tolist())
     example = np.sort(finite)[len(finite) // 2].item()
-    return msgspec.structs.replace(plain, example=example, range=(lowest, highest), histogram=histogram)
+    histogram = histograms.of_numbers(finite, missing=absent)
+    edges = (float(finite.min()), float(finite.max()))
+    return msgspec.structs.replace(plain, example=example, range=edges, histogram=histogram)

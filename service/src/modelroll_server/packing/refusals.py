@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from modelroll_server.errors import PackFailed
-from modelroll_server.packing import ordinals
+from modelroll_server.packing import histograms, ordinals
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Input, Scalar
 from modelroll_server.tensors import Array, Datatype, Table
@@ -82,7 +82,10 @@ def _refined(questions: Questions, index: int, column: Input, rows: Table, known
         return column if len(taken) == 2 else msgspec.structs.replace(column, unknown="refuse", categories=taken)
     if not questions.accepts(index, _unknown(column)):
         categories = _categories(questions, index, column, rows, known)
-        return msgspec.structs.replace(column, unknown="refuse", categories=categories, histogram=None)
+        histogram = column.histogram
+        if column.datatype is Datatype.BYTES:
+            histogram = histograms.of_texts(rows.columns[index], categories)
+        return msgspec.structs.replace(column, unknown="refuse", categories=categories, histogram=histogram)
     if column.datatype is Datatype.BYTES:
         return column
     if column.datatype is Datatype.INT64:

@@ -10,10 +10,22 @@ Scalar = str | int | float | bool
 
 
 class Histogram(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How the samples were spread: numbers between `edges` (one more than counts), else one count a category."""
+    """How the samples were spread.
 
-    counts: list[int]
+    Attributes:
+        counts: Rows in each part: numbers from one edge up to the next, which the last part includes; texts of each of
+            `values`, or else of the input's categories; false and true.
+        edges: Of numbers, ascending, one more than counts.
+        values: The commonest texts, of an input that has too many of them to list.
+        other: Rows with any other text.
+        missing: Rows without a value; None: nobody counted.
+    """
+
+    counts: list[Annotated[int, msgspec.Meta(ge=0)]]
     edges: list[float] | None = None
+    values: list[str] | None = None
+    other: Annotated[int, msgspec.Meta(ge=0)] = 0
+    missing: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
