@@ -173,6 +173,42 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
         ),
     ),
     (
+        "Drift of the inputs",
+        (
+            Graph(
+                "Inputs that are spread otherwise than in training",
+                "Population stability index of the ten that drift most; all pods' average. From 0.1 a change, from 0.25"
+                " a large one: the alert ModelrollInputDrift.",
+                "none",
+                (
+                    Query(
+                        f"topk(10, avg by (model_version, input) (modelroll_input_psi{{{SERVER}}}))",
+                        "{{model_version}} {{input}}",
+                    ),
+                ),
+                wide=12,
+            ),
+            Graph(
+                "Rows without a value",
+                "Of each input that is looked at, the ten with the most.",
+                "percentunit",
+                (
+                    Query(
+                        f"topk(10, avg by (model_version, input) (modelroll_input_missing_share{{{SERVER}}}))",
+                        "{{model_version}} {{input}}",
+                    ),
+                ),
+            ),
+            Graph(
+                "Rows looked at",
+                "Of the window, in the pod with fewest: with too few, nothing is said of an input.",
+                "none",
+                (Query(f"min by (model_version) (modelroll_input_rows{{{SERVER}}})", "{{model_version}}"),),
+                wide=4,
+            ),
+        ),
+    ),
+    (
         "Cache (where it is on)",
         (
             Graph(

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from modelroll_operator.metrics import Metrics as OperatorMetrics
 from modelroll_server.cache.counts import Counts
 from modelroll_server.cache.memory import Memory
+from modelroll_server.drift.window import Population, Sample, Window
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.workers.accounts import Accounts
@@ -28,7 +29,10 @@ def server() -> Iterable[Metric]:
     metrics.non_finite.labels("churn", "1.2.0").inc()
     metrics.read_failure(lambda: "DigestMismatch")
     metrics.live({"model": "churn", "model_version": "1.2.0", "digest": "", "runtime": "onnx", "revision": "0"})
-    accounts = Accounts(metrics, Lifecycle())
+    window = Window(3600.0, lambda: "sha256:1")
+    population = Population("churn", "1.2.0", "sha256:1", ["tenure"], [0], [600, 400, 0])
+    window.add(Sample(population, 200, [20, 175, 5]))
+    accounts = Accounts(metrics, Lifecycle(), window)
     accounts.restart(0, "crashed")
     return text_string_to_metric_families(accounts.exposition().decode())
 

@@ -30,6 +30,7 @@ class Case:
         series: In promtool's notation.
         says: The summary of the alert that fires; None: none does.
         labels: Of the alert that fires, beside its severity.
+        minutes: How long it saw that instead.
     """
 
     alert: str
@@ -37,6 +38,7 @@ class Case:
     series: dict[str, str]
     says: str | None = None
     labels: str = '{"namespace": "models", "job": "churn"}'
+    minutes: int = MINUTES
 
 
 def requests(**by_status: int) -> dict[str, str]:
@@ -50,6 +52,12 @@ def latency(quick: int, slow: int) -> dict[str, str]:
     series = f'prediction_latency_seconds_bucket{{{TARGET},model="churn",model_version="1.2.0",le='
     buckets = {"0.5": quick, "1.0": quick, "2.5": quick + slow, "+Inf": quick + slow}
     return {f'{series}"{bound}"}}': f"0+{count}x{MINUTES}" for bound, count in buckets.items()}
+
+
+def psi(first: str, second: str) -> dict[str, str]:
+    """What two pods say of one input."""
+    labels = 'model="churn",model_version="1.2.0",input="tenure"'
+    return {f"modelroll_input_psi{{{pod},{labels}}}": said for pod, said in ((TARGET, first), (OTHER_POD, second))}
 
 
 def info(pod: str, version: str, values: str = f"1x{MINUTES}") -> dict[str, str]:
@@ -169,6 +177,30 @@ CASES = [
         | info(OTHER_POD, "2.0.0", f"_x30 1x{MINUTES - 31}"),
     ),
     Case(
+        "ModelrollInputDrift",
+        "in all pods, for an hour",
+        psi("0.5x90", "0.3x90"),
+        "churn is sent other values of tenure than churn 1.2.0 was trained on: 0.40.",
+        '{"namespace": "models", "job": "churn", "model": "churn", "model_version": "1.2.0", "input": "tenure"}',
+        minutes=90,
+    ),
+    Case(
+        "ModelrollInputDrift",
+        "one pod begins anew meanwhile, and has seen too little",
+        psi("0.5x90", "0.3x40 stale _x30 0.3x20"),
+        "churn is sent other values of tenure than churn 1.2.0 was trained on: 0.40.",
+        '{"namespace": "models", "job": "churn", "model": "churn", "model_version": "1.2.0", "input": "tenure"}',
+        minutes=90,
+    ),
+    Case("ModelrollInputDrift", "for less than an hour", psi("0.1x40 0.5x50", "0.1x40 0.5x50"), minutes=90),
+    Case("ModelrollInputDrift", "in one pod, a little", psi("0.3x90", "0.1x90"), minutes=90),
+    Case(
+        "ModelrollInputDrift",
+        "nobody has sent enough rows",
+        stays(f'modelroll_input_rows{{{TARGET},model="churn",model_version="1.2.0"}}', 40),
+        minutes=90,
+    ),
+    Case(
         "ModelrollRolloutStalled",
         "a version was refused",
         stays(f'{CONDITION}type="Stalled",reason="GoldenRowsDiffer"}}'),
@@ -271,7 +303,7 @@ def test_an_alert_fires_when_it_should(case: Case, rules: list[Object], tmp_path
     test = {
         "interval": "1m",
         "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
-        "alert_rule_test": [{"eval_time": f"{MINUTES}m", "alertname": case.alert, "exp_alerts": fires}],
+        "alert_rule_test": [{"eval_time": f"{case.minutes}m", "alertname": case.alert, "exp_alerts": fires}],
     }
     tests = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
     result = promtool(tmp_path, "test", "rules", "tests.yaml", rules=group(rules), tests=tests)

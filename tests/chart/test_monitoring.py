@@ -58,7 +58,15 @@ def test_without_an_operator_nothing_is_asked_of_one() -> None:
     assert ("PodMonitor", "churn-operator") not in objects
     expressions = [rule["expr"] for rule in promql.rules("operator.enabled=false")]
     assert expressions
-    assert not [one for one in expressions if "modelroll_" in one]
+    assert not [one for one in expressions if re.search(r"modelroll_(?!input_)", one)]
+
+
+def test_where_drift_is_not_told_of_no_alert_asks_for_it() -> None:
+    names = {rule["alert"] for rule in promql.rules()}
+    assert names - {rule["alert"] for rule in promql.rules("drift.enabled=false")} == {"ModelrollInputDrift"}
+    server = pod_of(render("drift.enabled=false")["Deployment", "churn"])["containers"][0]
+    found = {one["name"]: one.get("value") for one in server["env"] if one["name"].startswith("DRIFT")}
+    assert found == {"DRIFT": "false"}
 
 
 def test_intervals_and_labels_reach_the_monitors() -> None:
@@ -99,6 +107,7 @@ def test_values_reach_the_rules() -> None:
         ("latency.milliseconds=250", "ModelrollLatency", "> 0.25"),
         ("turnsAway.percent=5", "ModelrollTurnsAway", "> 5"),
         ("queue.rows=100", "ModelrollQueue", "> 100"),
+        ("drift.psi=1", "ModelrollInputDrift", "> 1"),
         ("rollout.unfinishedSeconds=90000", "ModelrollRolloutUnfinished", "> 90000"),
     ],
 )
@@ -118,6 +127,7 @@ def test_a_limit_reaches_its_rule(setting: str, alert: str, end: str) -> None:
         ("cache", {"ModelrollCacheNotAsked", "ModelrollCacheInvalid"}),
         ("reload", {"ModelrollReloadFailing"}),
         ("skew", {"ModelrollVersionSkew"}),
+        ("drift", {"ModelrollInputDrift"}),
         ("rollout", {"ModelrollRolloutStalled", "ModelrollDegraded", "ModelrollNothingEligible"}),
         ("operator", {"ModelrollOperatorDown", "ModelrollOperatorFailing"}),
     ],

@@ -22,7 +22,20 @@ from server_process import ServerProcess, serving
 pytestmark = [pytest.mark.needs("helm"), pytest.mark.needs("prometheus")]
 
 ROW = {"x0": 1.0, "x1": 0.0}
-SECTIONS = ("down", "errors", "latency", "turnsAway", "queue", "cache", "reload", "skew", "rollout", "operator")
+SECTIONS = (
+    "down",
+    "errors",
+    "latency",
+    "turnsAway",
+    "queue",
+    "cache",
+    "reload",
+    "skew",
+    "drift",
+    "rollout",
+    "operator",
+)
+DRIFT = {"Inputs that are spread otherwise than in training", "Rows without a value", "Rows looked at"}
 AT_ONCE = ["monitoring.rules.window=5s", *(f"monitoring.rules.{one}.for=1s" for one in SECTIONS)]
 
 
@@ -121,10 +134,34 @@ def test_what_goes_wrong_alerts_until_it_is_mended(tmp_path: Path, mount: Path, 
         prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown", "ModelrollDown"})
 
 
+def test_inputs_that_are_not_as_in_training_alert_and_are_shown(tmp_path: Path) -> None:
+    churn = ROOT / "models" / "churn"
+    row = json.loads((churn / "row.json").read_bytes())
+    settings = {"MODEL_PATH": str(churn / "1.2.0")}
+    with (
+        serving(tmp_path / "server.log", environment=settings) as server,
+        watched(tmp_path / "prometheus", server, None) as prometheus,
+    ):
+        server.wait_for_live("1.2.0")
+        rows = [{**row, "senior_citizen": number % 5 // 4, "partner": 1} for number in range(250)]
+        httpx.post(f"{server.url}/batch_predict", json=rows, timeout=30).raise_for_status()
+        firing = prometheus.wait_for(lambda: found if "ModelrollInputDrift" in (found := prometheus.firing()) else None)
+        assert firing is not None
+        assert (firing["ModelrollInputDrift"]["model"], firing["ModelrollInputDrift"]["model_version"]) == (
+            "churn",
+            "1.2.0",
+        )
+        drifts = prometheus.query("modelroll_input_psi > 0.25")
+        assert {one["metric"]["input"] for one in drifts} >= {"partner"}
+        assert "senior_citizen" not in {one["metric"]["input"] for one in drifts}
+        for title, query in promql.queries():
+            assert title not in DRIFT or prometheus.query(query), title
+
+
 async def test_every_panel_shows_something_of_a_server_and_an_operator(
     tmp_path: Path, mount: Path, server: ServerProcess
 ) -> None:
-    """But for those of what needs several workers, a model's NaN, or Redis."""
+    """But for those of what needs several workers, a model's NaN, Redis, or a manifest."""
     say(mount, "nowhere", 1)
     async with operator_port() as port:
         await asyncio.to_thread(_every_panel, tmp_path / "prometheus", server, port)
@@ -142,5 +179,5 @@ def _every_panel(directory: Path, server: ServerProcess, operator: int) -> None:
             found = {(title, query): prometheus.query(query) for title, query in promql.queries()}
             return {title for (title, _), series in found.items() if not series}
 
-        prometheus.wait_for(lambda: empty() == {"Workers started anew", "Numbers answered as null"})
+        prometheus.wait_for(lambda: empty() == {"Workers started anew", "Numbers answered as null"} | DRIFT)
         assert "ModelrollOperatorDown" not in prometheus.firing()

@@ -99,6 +99,15 @@ relabelings:
     severity: warning
   annotations:
     summary: {{`'Pods of {{ $labels.job }} answer with {{ printf "%.0f" $value }} different versions.'`}}
+{{- if .Values.drift.enabled }}
+- alert: ModelrollInputDrift
+  expr: avg by (namespace, job, model, model_version, input) (modelroll_input_psi{ {{- $server -}} }) > {{ $rules.drift.psi }}
+  for: {{ $rules.drift.for }}
+  labels:
+    severity: warning
+  annotations:
+    summary: {{`'{{ $labels.job }} is sent other values of {{ $labels.input }} than {{ $labels.model }} {{ $labels.model_version }} was trained on: {{ printf "%.2f" $value }}.'`}}
+{{- end }}
 {{- if .Values.operator.enabled }}
 - alert: ModelrollRolloutStalled
   expr: |-

@@ -124,6 +124,12 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
 {{- end }}
 {{- end }}
 {{- end }}
+- name: DRIFT
+  value: {{ .Values.drift.enabled | quote }}
+{{- if .Values.drift.enabled }}
+- name: DRIFT_WINDOW
+  value: {{ .Values.drift.windowSeconds | int64 | quote }}
+{{- end }}
 - name: HOST
   value: 0.0.0.0
 - name: PORT

@@ -16,6 +16,8 @@ import uvloop
 from modelroll_server import draining, listening
 from modelroll_server.batching.batcher import Limits
 from modelroll_server.cache.cache import Bounds, Cache
+from modelroll_server.drift.watch import Deliver, Watch
+from modelroll_server.drift.window import Window
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.inference_app import InferenceApp
 from modelroll_server.http.management_app import ManagementApp
@@ -55,7 +57,15 @@ class Answering:
         cache: Of answers; who runs the event loop starts and closes it.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, reloads: Metrics, *, threads: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        reloads: Metrics,
+        *,
+        threads: int,
+        deliver: Deliver | None = None,
+    ) -> None:
         """Build it.
 
         Args:
@@ -63,6 +73,7 @@ class Answering:
             metrics: Where requests are counted.
             reloads: Where versions are counted.
             threads: That compute.
+            deliver: Gets the samples that drift is told by; None: they are kept, and told of in `metrics`.
         """
         self._name = settings.model_name
         self._metrics = metrics
@@ -73,7 +84,16 @@ class Answering:
         self.candidates = InProcess(self.registry, loader, keep_previous=settings.keep_previous)
         limits = Limits(rows=settings.max_batch_size, delay=settings.max_batch_delay_ms / 1000)
         self.cache = _cache(settings, metrics)
-        self.inference = Inference(self.registry, metrics, threads=threads, limits=limits, cache=self.cache)
+        watch = None
+        if settings.drift:
+            if deliver is None:
+                window = Window(settings.drift_window, lambda: self.registry.digest)
+                metrics.add(window)
+                deliver = window.add
+            watch = Watch(deliver)
+        self.inference = Inference(
+            self.registry, metrics, threads=threads, limits=limits, cache=self.cache, watch=watch
+        )
 
     def over_http(self, settings: Settings, lifecycle: Lifecycle, numbers: Numbers) -> InferenceApp:
         """The inference port.

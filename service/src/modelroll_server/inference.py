@@ -21,6 +21,7 @@ from modelroll_server.batching.threads import Threads
 from modelroll_server.cache.cache import Cache, VersionCache
 from modelroll_server.cache.keys import Keys
 from modelroll_server.canary import share
+from modelroll_server.drift.watch import Watch
 from modelroll_server.registry.beside import Beside
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
@@ -41,6 +42,7 @@ class Inference:
         limits: Limits | None = None,
         max_queued_rows: int = MAX_QUEUED_ROWS,
         cache: Cache | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
@@ -50,6 +52,7 @@ class Inference:
         self._admission = Admission(max_queued_rows)
         metrics.read_queued_rows(lambda: self._admission.rows)
         self._cache = cache
+        self._watch = watch
 
     async def version(self, deadline: float) -> Version:
         """Pin the live version; a lazy server loads it now.
@@ -95,11 +98,15 @@ class Inference:
             cached: VersionCache | None = version.attached.get(VersionCache)
             if cached is None:
                 cached = version.attached[VersionCache] = self._cache_of(version, self._cache, self._batcher(version))
-            return cached.predict(rows, count, deadline)
-        batcher: Batcher | None = version.attached.get(Batcher)
-        if batcher is None:
-            batcher = version.attached[Batcher] = self._batcher(version)
-        return batcher.submit(rows, count, deadline)
+            computed = cached.predict(rows, count, deadline)
+        else:
+            batcher: Batcher | None = version.attached.get(Batcher)
+            if batcher is None:
+                batcher = version.attached[Batcher] = self._batcher(version)
+            computed = batcher.submit(rows, count, deadline)
+        if self._watch is not None:  # what was not refused; that a candidate answers does not come here
+            self._watch.offer(version, rows, count)
+        return computed
 
     def close(self) -> None:
         """Compute nothing further; what runs is not waited for."""

@@ -62,6 +62,10 @@ class Settings:
     """A Redis or Valkey that keeps answers, too: redis://, rediss:// or unix://; it may hold a password."""
     cache_key: str | None = dataclasses.field(default=None, repr=False)
     """A secret that signs what Redis keeps; without, whoever can write to it can make up answers."""
+    drift: bool = True
+    """Whether what callers send is compared with what the model was trained on."""
+    drift_window: float = 3600.0
+    """Seconds of requests that are compared, give or take a twelfth; from 60 to seven days."""
     host: str = "0.0.0.0"  # noqa: S104 - a container is reached from outside
     port: int = 8000
     management_port: int = 8081
@@ -248,14 +252,19 @@ def _milliseconds(name: str, text: str) -> float:
     return milliseconds
 
 
-def _lifetime(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 30 * 86_400:
-        raise SettingsError(f"{name} is {text!r}, and may be a number of seconds from 1 to 2592000 (thirty days)")
-    return seconds
+def _up_to_days(lowest: int, days: int) -> Callable[[str, str], float]:
+    def parse(name: str, text: str) -> float:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if not lowest <= seconds <= days * 86_400:
+            raise SettingsError(
+                f"{name} is {text!r}, and may be a number of seconds from {lowest} to {days * 86_400} ({days} days)"
+            )
+        return seconds
+
+    return parse
 
 
 def _bytes(name: str, text: str) -> int:
@@ -356,9 +365,11 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "max_batch_size": _rows,
     "max_batch_delay_ms": _milliseconds,
     "cache_size": _bytes,
-    "cache_ttl": _lifetime,
+    "cache_ttl": _up_to_days(1, 30),
     "cache_url": _redis,
     "cache_key": _text,
+    "drift": _flag,
+    "drift_window": _up_to_days(60, 7),
     "host": _text,
     "port": _port,
     "management_port": _port,

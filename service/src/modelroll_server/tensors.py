@@ -88,6 +88,12 @@ class Table:
             return Table(self.names, self.block[start:stop], rows)
         return Table(self.names, tuple(column[start:stop] for column in self._columns), rows)
 
+    def take(self, rows: Sequence[int]) -> "Table":
+        """The rows at these indices, copied."""
+        if self.is_block or self._columns is None:
+            return Table(self.names, self.block[rows], len(rows))
+        return Table(self.names, tuple(column[rows] for column in self._columns), len(rows))
+
     @staticmethod
     def concat(tables: Sequence["Table"]) -> "Table":
         """One table of the rows of all, in order. They must have the same names; at least one is needed."""

@@ -74,6 +74,11 @@ class Record:
         return self._served is not None
 
     @property
+    def digest(self) -> str | None:
+        """Of the version that answers; None where none does."""
+        return None if self._served is None else self._served.digest
+
+    @property
     def is_lazy(self) -> bool:
         """Whether loading waits for the first request: only MODEL_PATH may wait."""
         want = targets.base(self._snapshot)

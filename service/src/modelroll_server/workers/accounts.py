@@ -8,6 +8,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import generate_latest
 
+from modelroll_server.drift.window import Window
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.telemetry.traffic import Traffic
@@ -23,9 +24,10 @@ class Accounts:
     Attributes:
         restarts: How often each worker was started anew.
         traffic: What all of them were asked lately.
+        window: Of the rows that they were sent, by which drift is told.
     """
 
-    def __init__(self, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(self, metrics: Metrics, lifecycle: Lifecycle, window: Window) -> None:
         self.restarts: Counter[int] = Counter()
         self._metrics = metrics
         self._lifecycle = lifecycle
@@ -35,6 +37,8 @@ class Accounts:
         self.traffic = Traffic(self._sums.collect)
         self._registry = CollectorRegistry()
         self._registry.register(self._sums)
+        self.window = window
+        self._registry.register(window)
         self._ends = prometheus_client.Counter(
             "worker_restarts", "Workers that ended and were started anew", ("reason",), registry=self._registry
         )

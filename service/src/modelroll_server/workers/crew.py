@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from modelroll_server import errors
+from modelroll_server.drift.window import Sample
 from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content, Target
 from modelroll_server.registry.watcher import back_off
@@ -143,6 +144,8 @@ class Crew:
             match news:
                 case Report():
                     self._accounts.report(index, news)
+                case Sample():
+                    self._accounts.window.add(news)
                 case Asked():
                     self._record.asked.set()
                 case Watched() if index in self._members:

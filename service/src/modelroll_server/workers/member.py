@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from modelroll_server.drift.window import Sample
 from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content, Target
 from modelroll_server.workers.messages import (
@@ -31,7 +32,7 @@ from modelroll_server.workers.messages import (
 
 TO_START = 60.0  # seconds that a process may take before its first word, besides those that any silence may take
 
-News = Report | Asked | Watched  # what it says unasked
+News = Report | Asked | Watched | Sample  # what it says unasked
 _Reply = Hello | Loaded | Failed | Swapped
 
 
@@ -198,7 +199,7 @@ class Member:
 
     def _take(self, answer: Answer) -> None:
         match answer:
-            case Report() | Asked() | Watched():
+            case Report() | Asked() | Watched() | Sample():
                 self._hear(answer)
             case _ if self._unheard:
                 self._unheard -= 1

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from modelroll_server import errors
+from modelroll_server.drift.window import Sample
 from modelroll_server.registry.record import Served
 from modelroll_server.registry.target import Content, Snapshot, Target
 
@@ -148,7 +149,7 @@ class Report(msgspec.Struct, tag=True):
 
 
 Order = See | Begin | Load | Swap | Drop | Adopt | Refuse | Accept | Drain | Leave | Told
-Answer = Hello | Loaded | Failed | Swapped | Asked | Report | Watched
+Answer = Hello | Loaded | Failed | Swapped | Asked | Report | Watched | Sample
 
 _LENGTH = struct.Struct(">I")
 _ENCODER = msgspec.msgpack.Encoder()

@@ -15,6 +15,7 @@ import uvloop
 
 from modelroll_server import draining, listening
 from modelroll_server import settings as configuration
+from modelroll_server.drift.window import Window
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.management_app import ManagementApp
 from modelroll_server.registry import sources
@@ -44,7 +45,8 @@ class Parent:
         self._terminated = asyncio.Event()
         metrics = Metrics()
         self._record = SharedRecord(metrics, model=settings.model_name, lazy=settings.load == "lazy")
-        accounts = Accounts(metrics, self._lifecycle)
+        window = Window(settings.drift_window, lambda: self._record.digest)
+        accounts = Accounts(metrics, self._lifecycle, window)
         environment = configuration.to_environment(dataclasses.replace(settings, workers=count))
         start = Start(environment, port, settings.worker_timeout)
         self._crew = Crew(count, start, self._record, accounts)
