@@ -1,5 +1,6 @@
 """The command line of the benchmarks: `python -m benchmarks --help`."""
 
+import asyncio
 import fnmatch
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from benchmarks import (
+    drift,
     ghz,
     machine,
     models,
@@ -33,6 +35,7 @@ from benchmarks import (
 SECONDS = 3
 WHOLE = rounds.Plan({1: 2, 16: 2, 64: SECONDS, 256: SECONDS}, rounds=3)
 QUICK = rounds.Plan({1: 1, 64: 2}, rounds=3, once=frozenset({"tutorial FastAPI"}))
+INSIDE = 60  # turns with and without, where the application is called without sockets
 QUICK_MODELS = ("logistic", "forest", "churn")
 
 
@@ -212,6 +215,25 @@ def measure_shadow(name: str) -> None:
         for one in shadow.measure(name)
     ]
     print(f"{name}: with a candidate in the shadow to without\n\n{tables.table(head, rows)}")
+
+
+@main.command("drift")
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
+@click.option("--pairs", default=9, show_default=True, help="Windows of load with and without, at each number.")
+def measure_drift(name: str, pairs: int) -> None:
+    """Compare a server that counts its rows for drift with one that does not."""
+    _confine()
+    head = ["connections", "answers a second", "ratio", "CPU for an answer", "p99"]
+    rows = [
+        [str(one.connections), f"{one.answers:,.0f}", f"{one.rate:.3f}×", f"{one.cpu:.3f}×", f"{one.p99:.2f}×"]
+        for one in drift.measure(name, pairs)
+    ]
+    print(f"{name}: with drift counted to without\n\n{tables.table(head, rows)}\n")
+    inside = asyncio.run(drift.measure_inside(name, INSIDE))
+    print(
+        f"Without sockets: {inside.counted:.2f} µs of processor time for a request with, {inside.not_counted:.2f} µs"
+        f" without, at the least; {inside.ratio:.3f}× by the median of {INSIDE} pairs."
+    )
 
 
 @main.command("noticed")
