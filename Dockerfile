@@ -32,23 +32,23 @@ COPY operator/pyproject.toml operator/pyproject.toml
 FROM build AS server-dependencies
 ARG PIP_VERSION=26.3
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --extra stream --no-install-workspace \
+    uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --extra stream --extra otel --no-install-workspace \
     && uv pip install --quiet --python /opt/venv/bin/python "pip==${PIP_VERSION}"
 
 FROM server-dependencies AS build-server
 COPY service service
 RUN --mount=type=cache,target=/root/.cache/uv \
-    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --extra stream --no-editable --inexact \
+    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-server --extra sklearn --extra stream --extra otel --no-editable --inexact \
     && cd / && find opt/venv -newer /own -not -type d -print0 | tar -c --null -T - | tar -x -C /own
 
 FROM build AS operator-dependencies
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --quiet --frozen --no-dev --package modelroll-operator --no-install-workspace
+    uv sync --quiet --frozen --no-dev --package modelroll-operator --extra otel --no-install-workspace
 
 FROM operator-dependencies AS build-operator
 COPY operator operator
 RUN --mount=type=cache,target=/root/.cache/uv \
-    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-operator --no-editable \
+    mkdir /own && uv sync --quiet --frozen --no-dev --package modelroll-operator --extra otel --no-editable \
     && cd / && find opt/venv -newer /own -not -type d -print0 | tar -c --null -T - | tar -x -C /own
 
 FROM ${BASE} AS runtime

@@ -14,6 +14,7 @@ from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Target
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Traces
 
 MAX_MESSAGE = 2**20
 
@@ -41,11 +42,12 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(traces: Traces | None = None) -> AsyncIterator[Server]:
     """A server with version 1.0.0 live."""
     registry, metrics, leaving = Registry(Metrics()), Metrics(), asyncio.Event()
-    inference = Inference(registry, metrics, threads=2, max_queued_rows=100)
-    started = GrpcServer(registry, inference, metrics, leaving, max_message=(MAX_MESSAGE, MAX_MESSAGE))
+    inference = Inference(registry, metrics, threads=2, max_queued_rows=100, traces=traces)
+    limits = (MAX_MESSAGE, MAX_MESSAGE)
+    started = GrpcServer(registry, inference, metrics, leaving, max_message=limits, traces=traces)
     port = await started.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         found = Server(registry, metrics, leaving, started, f"127.0.0.1:{port}", channel)

@@ -24,6 +24,7 @@ from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Target
 from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Traces
 from modelroll_server.telemetry.traffic import Traffic
 
 THREADS = 2  # that compute
@@ -48,17 +49,19 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(cache: Cache | None = None, *, page: bool = True) -> AsyncIterator[Server]:
+async def serving(
+    cache: Cache | None = None, *, page: bool = True, traces: Traces | None = None
+) -> AsyncIterator[Server]:
     """A server with version 1.0.0 live, and with the page at `/`, or without."""
     registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
-    inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100, cache=cache)
+    inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100, cache=cache, traces=traces)
     traffic = Traffic(metrics.latency.collect)
 
     async def numbers() -> dict[str, Any]:
         return traffic.document()
 
     found_page = Page(registry, inference, numbers) if page else None
-    app = InferenceApp(registry, inference, metrics, lifecycle, page=found_page)
+    app = InferenceApp(registry, inference, metrics, lifecycle, page=found_page, traces=traces)
     management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
 
     def client(application: Callable[..., object]) -> httpx.AsyncClient:

@@ -37,6 +37,7 @@ from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Traces
 from modelroll_server.telemetry.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Answering:
         *,
         threads: int,
         deliver: Deliver | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """Build it.
 
@@ -74,7 +76,11 @@ class Answering:
             reloads: Where versions are counted.
             threads: That compute.
             deliver: Gets the samples that drift is told by; None: they are kept, and told of in `metrics`.
+            traces: Where traces go; None: there are none.
         """
+        self._traces = traces
+        if traces is not None:
+            metrics.add(traces.counts)
         self._name = settings.model_name
         self._metrics = metrics
         self.registry = Registry(reloads, model=settings.model_name, lazy=settings.load == "lazy")
@@ -92,7 +98,7 @@ class Answering:
                 deliver = window.add
             watch = Watch(deliver)
         self.inference = Inference(
-            self.registry, metrics, threads=threads, limits=limits, cache=self.cache, watch=watch
+            self.registry, metrics, threads=threads, limits=limits, cache=self.cache, watch=watch, traces=traces
         )
 
     def over_http(self, settings: Settings, lifecycle: Lifecycle, numbers: Numbers) -> InferenceApp:
@@ -105,7 +111,13 @@ class Answering:
         """
         page = Page(self.registry, self.inference, numbers) if settings.page else None
         return InferenceApp(
-            self.registry, self.inference, self._metrics, lifecycle, log_requests=settings.log_requests, page=page
+            self.registry,
+            self.inference,
+            self._metrics,
+            lifecycle,
+            log_requests=settings.log_requests,
+            page=page,
+            traces=self._traces,
         )
 
     def _model(self) -> str | None:
@@ -117,8 +129,9 @@ class Answering:
 class App:
     """One server process, built from its settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, traces: Traces | None = None) -> None:
         self._settings = settings
+        self._traces = traces
         self._lifecycle = Lifecycle(listening=settings.grpc_port is None)
         self._interrupted = asyncio.Event()
         self._terminated = asyncio.Event()
@@ -129,7 +142,7 @@ class App:
         async def numbers() -> dict[str, Any]:
             return traffic.document()
 
-        answering = Answering(settings, metrics, metrics, threads=cpu.usable())
+        answering = Answering(settings, metrics, metrics, threads=cpu.usable(), traces=traces)
         self._registry, self._inference, self._cache = answering.registry, answering.inference, answering.cache
         self._inference_app = answering.over_http(settings, self._lifecycle, numbers)
         self._source = sources.named(
@@ -200,7 +213,9 @@ class App:
         module = await asyncio.to_thread(importlib.import_module, "modelroll_server.grpc.server")
         limits = (settings.grpc_max_receive_bytes, settings.grpc_max_send_bytes)
         leaving = self._lifecycle.leaving
-        server = module.GrpcServer(self._registry, self._inference, self._metrics, leaving, max_message=limits)
+        server = module.GrpcServer(
+            self._registry, self._inference, self._metrics, leaving, max_message=limits, traces=self._traces
+        )
         try:
             port = await server.start(settings.host, settings.grpc_port)
         except module.PortTaken as error:
@@ -247,6 +262,8 @@ class App:
     def close(self) -> None:
         """Let go of the threads; those that still compute are not waited for."""
         self._inference.close()
+        if self._traces is not None:
+            self._traces.close()
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -259,14 +276,18 @@ class App:
         loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, traces: Traces | None = None) -> None:
     """Run a server until it is told to end.
+
+    Args:
+        settings: What it is told.
+        traces: Where traces go; None: there are none.
 
     Raises:
         CannotListen: a port is taken or not ours to take.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        app = App(settings)
+        app = App(settings, traces)
         try:
             runner.run(app.run())
         finally:

@@ -26,7 +26,10 @@ from modelroll_server.registry.beside import Beside
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
 from modelroll_server.schema.schema import MAX_ROWS
+from modelroll_server.telemetry import traces as tracing
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.tally import Tally
+from modelroll_server.telemetry.traces import Trace, Traces
 from modelroll_server.tensors import Answers, Outputs, Table
 
 
@@ -43,8 +46,10 @@ class Inference:
         max_queued_rows: int = MAX_QUEUED_ROWS,
         cache: Cache | None = None,
         watch: Watch | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._registry = registry
+        self._traces = traces
         self._metrics = metrics
         self._threads = Threads(threads)
         self._thread_count = threads
@@ -69,13 +74,16 @@ class Inference:
         except TimeoutError as error:
             raise errors.DeadlineExceeded("the deadline passed while the model was being loaded") from error
 
-    def predict(self, version: Version, rows: Rows, deadline: float) -> asyncio.Future[Answers]:
+    def predict(
+        self, version: Version, rows: Rows, deadline: float, trace: Trace | None = None
+    ) -> asyncio.Future[Answers]:
         """Compute rows that the pinned version's schema has checked; the future gets their answers, or an error.
 
         Args:
             version: What computes.
             rows: Rows or a table of its schema.
             deadline: When the answers must be there, on the clock of `time.monotonic`.
+            trace: Of the request that they are of.
 
         Raises:
             errors.RequestError: they are too many, or come too late; or the model raised.
@@ -83,6 +91,13 @@ class Inference:
         count = rows.rows if isinstance(rows, Table) else len(rows)
         if count > MAX_ROWS:
             raise errors.PayloadTooLarge(f"{count} rows; one request may have {MAX_ROWS}")
+        if trace is not None:
+            trace.rows, trace.looks_up = count, self._cache is not None
+            token = tracing.current.set(trace)
+            try:
+                return self.predict(version, rows, deadline)
+            finally:
+                tracing.current.reset(token)
         if count == 0:  # scikit-learn raises on an empty table
             return _at_once(Answers.of(Outputs(np.empty(0), np.empty((0, 0)))))
         beside = self._registry.beside
@@ -124,6 +139,7 @@ class Inference:
             limits=dataclasses.replace(self._limits, inline=False),
             metrics=self._metrics,
             batch_rows=self._metrics.batch_rows.labels(version.model, version.number),
+            traces=self._traces,
         )
         cache = self._cache
         compute = batcher.submit if cache is None else self._cache_of(version, cache, batcher).predict
@@ -132,7 +148,9 @@ class Inference:
     def _cache_of(self, version: Version, cache: Cache, batcher: Batcher) -> VersionCache:
         outputs = ",".join(output.name for output in version.manifest.outputs)
         keys = Keys((version.model, version.digest, version.runtime.kind, outputs), version.schema.inputs)
-        return VersionCache(cache, keys, batcher, self._metrics.phases.labels("lookup").observe)
+        seconds = self._metrics.phases.labels("lookup")
+        observe = seconds.observe if self._traces is None else functools.partial(_looked_up, seconds)
+        return VersionCache(cache, keys, batcher, observe)
 
     def _computation(self, version: Version) -> Computation:
         return Computation(version.runtime, version.schema, version.model, version.number)
@@ -145,7 +163,15 @@ class Inference:
             limits=self._limits,
             metrics=self._metrics,
             batch_rows=self._metrics.batch_rows.labels(version.model, version.number),
+            traces=self._traces,
         )
+
+
+def _looked_up(tally: Tally, seconds: float) -> None:
+    tally.observe(seconds)
+    if (trace := tracing.current.get()) is not None:
+        now = time.monotonic()
+        trace.phase("lookup", now - seconds, now)
 
 
 def _at_once(answers: Answers) -> asyncio.Future[Answers]:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -11,6 +12,9 @@ from modelroll_server import errors
 from modelroll_server.runtimes.base import Runtime
 from modelroll_server.schema import Row, Schema
 from modelroll_server.tensors import Answers, Outputs, Shared, Table
+
+if TYPE_CHECKING:
+    from modelroll_server.telemetry.traces import Trace
 
 Rows = Sequence[Row] | Table
 
@@ -28,9 +32,10 @@ class Request:
         taken: Rows that are in a batch already.
         running: Batches in threads that have rows of it.
         began: When it began to wait, on the same clock.
+        trace: Its caller's; None where there is none.
     """
 
-    __slots__ = ("_parts", "began", "count", "deadline", "future", "rows", "running", "taken")
+    __slots__ = ("_parts", "began", "count", "deadline", "future", "rows", "running", "taken", "trace")
 
     def __init__(self, rows: Rows, count: int, deadline: float, future: asyncio.Future[Answers], began: float) -> None:
         self.rows = rows
@@ -40,6 +45,7 @@ class Request:
         self.taken = 0
         self.running = 0
         self.began = began
+        self.trace: Trace | None = None
         self._parts: dict[int, Outputs] | None = None
 
     def fail(self, error: Exception) -> None:
@@ -72,11 +78,13 @@ class Computed:
 
     Attributes:
         answers: To each part; an error where the model raised on it.
+        began: When, on the clock of `time.monotonic`.
         seconds: That the model took.
         cpu_seconds: Of these, what the thread computed.
     """
 
     answers: list[Answers | errors.InferenceFailed]
+    began: float
     seconds: float
     cpu_seconds: float
 
@@ -96,7 +104,7 @@ class Computation:
             shared = Shared(self._predict(parts))
         except Exception as error:  # noqa: BLE001 - a model raises what it likes, and `_failed` logs it
             found = [*([self._failed(error)] if len(parts) == 1 else [self._alone(part) for part in parts])]
-            return Computed(found, time.monotonic() - began, time.thread_time() - cpu_began)
+            return Computed(found, began, time.monotonic() - began, time.thread_time() - cpu_began)
         seconds, cpu_seconds = time.monotonic() - began, time.thread_time() - cpu_began
         answers: list[Answers | errors.InferenceFailed] = []
         at = 0
@@ -104,7 +112,7 @@ class Computation:
             end = at + stop - start
             answers.append(Answers(shared, at, end))
             at = end
-        return Computed(answers, seconds, cpu_seconds)
+        return Computed(answers, began, seconds, cpu_seconds)
 
     def _alone(self, part: Part) -> Answers | errors.InferenceFailed:
         try:

@@ -19,8 +19,10 @@ from modelroll_server.batching.admission import Admission
 from modelroll_server.batching.batch import Computation, Computed, Part, Request, Rows
 from modelroll_server.batching.cost import Cost
 from modelroll_server.batching.threads import Threads
+from modelroll_server.telemetry import traces as tracing
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.telemetry.tally import Tally
+from modelroll_server.telemetry.traces import Traces
 from modelroll_server.tensors import Answers
 
 if TYPE_CHECKING:
@@ -62,12 +64,14 @@ class Batcher:
         limits: Limits,
         metrics: Metrics,
         batch_rows: Tally,
+        traces: Traces | None = None,
     ) -> None:
         self._computation = computation
         self._threads = threads
         self._admission = admission
         self._limits = limits
         self._batch_rows = batch_rows
+        self._traces = traces
         self._queue_seconds = metrics.phases.labels("queue")
         self._infer_seconds = metrics.phases.labels("infer")
         self._cost = Cost()
@@ -97,6 +101,8 @@ class Batcher:
                 raise self._admission.refuse()
         loop = self._loop
         request = Request(rows, count, deadline, loop.create_future(), now)
+        if self._traces is not None:
+            request.trace = tracing.current.get()
         self._queue.append(request)
         self._rows += count
         self._admission.rows += count
@@ -196,6 +202,8 @@ class Batcher:
         self._cost.learn(rows, computed.seconds, computed.cpu_seconds)
         self._infer_seconds.observe(computed.seconds)
         self._batch_rows.observe(rows)
+        if self._traces is not None:
+            _tell(self._traces, parts, rows, computed)
         if rows == self._size and computed.seconds < BATCH_SECONDS / 2:
             self._size = max(self._size, min(MAX_ROWS, 2 * self._size))
         elif rows > self._limits.rows and computed.seconds > BATCH_SECONDS:
@@ -235,6 +243,19 @@ class Batcher:
         waiting = [request.deadline for request in (*self._queue, *self._in_threads) if not request.future.done()]
         if waiting:
             self._watch(min(waiting), now)
+
+
+def _tell(found: Traces, parts: list[Part], rows: int, computed: Computed) -> None:
+    """Have the traces of a batch's requests say how long they waited, and what was computed with them."""
+    traced = []
+    for request, start, _ in parts:
+        if request.trace is not None:
+            traced.append(request.trace)
+            if start == 0:
+                request.trace.phase("queue", request.began, computed.began)
+    if traced:
+        attributes = {"modelroll.batch.rows": rows, "modelroll.batch.requests": len(parts)}
+        found.computed(traced, computed.began, computed.seconds, attributes)
 
 
 def _call(method: "weakref.WeakMethod[Callable[[], None]]") -> None:

@@ -1,9 +1,12 @@
 """`modelroll batch`: a file of rows, predicted."""
 
 import asyncio
+import contextlib
 import os
+import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,12 +14,13 @@ import click
 
 from modelroll_server import settings as configuration
 from modelroll_server.errors import BatchFailed, ModelrollError
-from modelroll_server.telemetry import cpu, logs
+from modelroll_server.telemetry import cpu, logs, traces
 
 if TYPE_CHECKING:
-    from modelroll_server.offline.job import Summary
+    from modelroll_server.offline.job import Order, Summary
     from modelroll_server.registry.version import Version
 
+_PASSWORD = re.compile("//[^/]*@")
 _EVERY = 10.0  # seconds between two lines where there is no terminal
 
 
@@ -122,8 +126,37 @@ def _run(
     pa.set_cpu_count(cpu.usable())
     version = _load(settings)
     order = job.Order(source, out, **started)
-    with _Progress() as progress:
-        return job.run(order, version, Options(**chosen), progress)
+    with _Progress() as progress, _traced(order, version) as (trace, found):
+        summary = job.run(order, version, Options(**chosen), progress, trace)
+        found.update({"modelroll.rows": summary.rows, "modelroll.rejected": summary.rejected})
+        return summary
+
+
+@contextlib.contextmanager
+def _traced(order: "Order", version: "Version") -> Iterator[tuple[traces.Trace | None, dict[str, Any]]]:
+    """The span of a job, and the attributes that it ends with: part of what TRACEPARENT names, if that is set."""
+    began = time.monotonic()
+    sent = traces.from_environment(os.environ, traces.BATCH)
+    parent = (os.environ.get("TRACEPARENT"), os.environ.get("TRACESTATE"))
+    trace = None if sent is None else sent.begin("batch", "internal", began, *parent)
+    found: dict[str, Any] = {
+        "modelroll.model": version.model,
+        "modelroll.version": version.number,
+        "modelroll.digest": version.digest,
+        "modelroll.source": _PASSWORD.sub("//", order.source),
+        "modelroll.out": _PASSWORD.sub("//", order.out),
+    }
+    failed = None
+    try:
+        yield trace, found
+    except BaseException as error:
+        failed = found["error.type"] = type(error).__name__
+        raise
+    finally:
+        if sent is not None:
+            if trace is not None:
+                trace.end("batch", found, failed)
+            sent.close()
 
 
 def _load(settings: configuration.Settings) -> "Version":

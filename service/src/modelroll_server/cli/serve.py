@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from modelroll_server import settings as configuration
-from modelroll_server.telemetry import cpu, logs
+from modelroll_server.telemetry import cpu, logs, traces
 
 
 @click.command()
@@ -79,7 +79,7 @@ def _run(settings: configuration.Settings) -> None:
     if workers == 1:
         from modelroll_server import app
 
-        app.run(settings)
+        app.run(settings, traces.from_environment(os.environ, traces.SERVER))
     else:
         from modelroll_server.workers import parent
 

@@ -16,7 +16,8 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from modelroll_server import errors
-from modelroll_server.grpc import fields
+from modelroll_server.batching.batch import Rows
+from modelroll_server.grpc import fields, spans
 from modelroll_server.grpc.statuses import COUNTED, STATUS, UNKNOWN
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
@@ -24,6 +25,7 @@ from modelroll_server.registry.version import Version
 from modelroll_server.schema import Schema
 from modelroll_server.schema.schema import MAX_ROWS
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Trace, Traces
 from modelroll_server.tensors import Answers
 
 LARGE_MESSAGE = 256 * 1024  # bytes; larger ones are read in a thread
@@ -53,12 +55,14 @@ class Call:
         began: On the clock of `time.monotonic`.
         deadline: When its answer must be there, on the same clock.
         has_deadline: Whether its caller set that.
+        encoded_from: When its answers were there, on the same clock; looked at where it has a span.
         request_id: Its caller's, or one made here.
+        trace: Its span; None where it has none.
         version: What answers it, once it is pinned.
         is_large: Whether reading its message would keep the event loop from others for long.
     """
 
-    __slots__ = ("began", "deadline", "has_deadline", "is_large", "request_id", "version")
+    __slots__ = ("began", "deadline", "encoded_from", "has_deadline", "is_large", "request_id", "trace", "version")
 
     def __init__(self, context: grpc.aio.ServicerContext, size: int = 0) -> None:
         self.is_large = size >= LARGE_MESSAGE
@@ -68,6 +72,8 @@ class Call:
         self.deadline = self.began + (DEFAULT_SECONDS if remaining is None else remaining)
         self.request_id = _request_id(context.invocation_metadata() or ())
         self.version: Version | None = None
+        self.trace: Trace | None = None
+        self.encoded_from = 0.0
 
     async def read(self, function: Callable[..., Read], *arguments: Any) -> Read:
         """What a function reads; in a thread if the message is large."""
@@ -77,7 +83,20 @@ class Call:
         """Who answered: the version that was asked, or a candidate beside it."""
         found: Version = version if answers.by is None else answers.by
         self.version = found
+        if self.trace is not None:
+            self.encoded_from = time.monotonic()
         return found
+
+    def traced(self) -> dict[str, str]:
+        """What finds its trace from a line of the log, where it has one."""
+        return {} if self.trace is None else {"trace_id": self.trace.id}
+
+    def end(self, method: str, code: grpc.StatusCode, error: errors.RequestError | None) -> None:
+        """End its span."""
+        assert self.trace is not None
+        if self.encoded_from:
+            self.trace.phase("encode", self.encoded_from, time.monotonic())
+        spans.end(self.trace, method, code, self.version, error)
 
     def trailer(self, error: errors.RequestError | None = None) -> Metadata:
         """What every answer carries after it."""
@@ -104,16 +123,27 @@ class Calls:
         metrics: Where it is counted.
     """
 
-    def __init__(self, registry: Registry, inference: Inference, metrics: Metrics) -> None:
+    def __init__(
+        self, registry: Registry, inference: Inference, metrics: Metrics, traces: Traces | None = None
+    ) -> None:
+        self._traces = traces
         self.registry = registry
         self.inference = inference
         self.metrics = metrics
 
-    def unary(self, request_type: Any, behaviour: Unary) -> grpc.RpcMethodHandler:
-        """One message in, one out."""
+    def unary(self, request_type: Any, behaviour: Unary, method: str | None = None) -> grpc.RpcMethodHandler:
+        """One message in, one out.
+
+        Args:
+            request_type: The type of the former.
+            behaviour: What answers it.
+            method: Its service and name, with a slash between them, for spans; None: it has none.
+        """
 
         async def handle(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
             call = Call(context, len(data))
+            if self._traces is not None and method is not None:
+                call.trace = spans.begin(self._traces, method, call.began, context)
             code, details, error = grpc.StatusCode.OK, "", None
             try:
                 if call.is_large:
@@ -126,12 +156,16 @@ class Calls:
             except errors.RequestError as refused:
                 code, details, error = STATUS[type(refused)], refused.message, refused
             except asyncio.CancelledError:
+                code = grpc.StatusCode.CANCELLED
                 raise
             except Exception:  # noqa: BLE001 - logged; the caller gets a fixed text
-                _log.exception("a call failed", request_id=call.request_id)
+                _log.exception("a call failed", request_id=call.request_id, **call.traced())
                 code, details = grpc.StatusCode.INTERNAL, UNKNOWN
             else:
                 return answer
+            finally:
+                if call.trace is not None and method is not None:
+                    call.end(method, code, error)
             # grpc keeps what `abort` raises, and with it this frame, until garbage is collected: without the message.
             trailer = call.trailer(error)
             data, request, error = b"", None, None
@@ -140,20 +174,29 @@ class Calls:
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    def stream(self, behaviour: Stream) -> grpc.RpcMethodHandler:
+    def stream(self, behaviour: Stream, method: str | None = None) -> grpc.RpcMethodHandler:
         """Many messages in, many out, as bytes: the behaviour reads them, for one that is bad must not end the rest."""
 
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> None:
             call = Call(context)
+            if self._traces is not None and method is not None:
+                call.trace = spans.begin(self._traces, method, call.began, context)
+            code, refusal = grpc.StatusCode.OK, None
             try:
                 await behaviour(context, call)
             except errors.RequestError as error:
-                await context.abort(STATUS[type(error)], error.message, call.trailer(error))
+                code, refusal = STATUS[type(error)], error
+                await context.abort(code, error.message, call.trailer(error))
             except (asyncio.CancelledError, grpc.aio.BaseError):
+                code = grpc.StatusCode.CANCELLED
                 raise  # the client has gone, which grpc handles
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a stream failed", request_id=call.request_id)
-                await context.abort(grpc.StatusCode.INTERNAL, UNKNOWN, call.trailer())
+                _log.exception("a stream failed", request_id=call.request_id, **call.traced())
+                code = grpc.StatusCode.INTERNAL
+                await context.abort(code, UNKNOWN, call.trailer())
+            finally:
+                if call.trace is not None and method is not None:
+                    call.end(method, code, refusal)
             context.set_trailing_metadata(call.trailer())
 
         return grpc.stream_stream_rpc_method_handler(handle)
@@ -189,6 +232,12 @@ class Calls:
         )
         of_version.count(status)
         of_version.latency.observe(time.monotonic() - began)
+
+    def predict(self, version: Version, rows: Rows, call: Call) -> asyncio.Future[Answers]:
+        """Compute the rows of a call: see `Inference.predict`."""
+        if call.trace is not None:
+            call.trace.phase("decode", call.began, time.monotonic())
+        return self.inference.predict(version, rows, call.deadline, call.trace)
 
     async def pin(self, call: Call) -> Version:
         """The version that answers a call.

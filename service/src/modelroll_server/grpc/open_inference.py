@@ -42,10 +42,10 @@ class OpenInferenceService:
         return {
             "ServerLive": unary(pb.ServerLiveRequest, self._server_live),
             "ServerReady": unary(pb.ServerReadyRequest, self._server_ready),
-            "ModelReady": unary(pb.ModelReadyRequest, self._model_ready),
-            "ServerMetadata": unary(pb.ServerMetadataRequest, self._server_metadata),
-            "ModelMetadata": unary(pb.ModelMetadataRequest, self._model_metadata),
-            "ModelInfer": unary(pb.ModelInferRequest, self._calls.counted(self._model_infer)),
+            "ModelReady": unary(pb.ModelReadyRequest, self._model_ready, f"{SERVICE}/ModelReady"),
+            "ServerMetadata": unary(pb.ServerMetadataRequest, self._server_metadata, f"{SERVICE}/ServerMetadata"),
+            "ModelMetadata": unary(pb.ModelMetadataRequest, self._model_metadata, f"{SERVICE}/ModelMetadata"),
+            "ModelInfer": unary(pb.ModelInferRequest, self._calls.counted(self._model_infer), f"{SERVICE}/ModelInfer"),
         }
 
     async def _server_live(self, _: pb.ServerLiveRequest, __: Call) -> pb.ServerLiveResponse:
@@ -82,7 +82,7 @@ class OpenInferenceService:
         metadata.check_names(version, request.model_name, request.model_version or None)
         decoder = requests.decoder(version)
         rows = await call.read(lambda: decoder.rows(_tensors(request, version.schema.most_values())))
-        answers = await self._calls.inference.predict(version, rows, call.deadline)
+        answers = await self._calls.predict(version, rows, call)
         return _answer(request, answers, call.answered(answers, version))
 
 

@@ -35,16 +35,18 @@ class PredictionService:
         """Each method's handler, by its name."""
         calls = self._calls
         return {
-            "Predict": calls.unary(pb.PredictRequest, calls.counted(self._predict)),
-            "BatchPredict": calls.unary(pb.BatchPredictRequest, calls.counted(self._batch_predict)),
+            "Predict": calls.unary(pb.PredictRequest, calls.counted(self._predict), f"{SERVICE}/Predict"),
+            "BatchPredict": calls.unary(
+                pb.BatchPredictRequest, calls.counted(self._batch_predict), f"{SERVICE}/BatchPredict"
+            ),
             "HealthCheck": calls.unary(pb.HealthCheckRequest, self._health_check),
-            "PredictStream": calls.stream(self._predict_stream),
+            "PredictStream": calls.stream(self._predict_stream, f"{SERVICE}/PredictStream"),
         }
 
     async def _predict(self, request: pb.PredictRequest, call: Call) -> pb.PredictResponse:
         version = self._calls.registry.live or await self._calls.pin(call)
         call.version = version
-        answers = await self._calls.inference.predict(version, [_row(request, version)], call.deadline)
+        answers = await self._calls.predict(version, [_row(request, version)], call)
         return _first(answers, call.answered(answers, version))
 
     async def _batch_predict(self, request: pb.BatchPredictRequest, call: Call) -> pb.BatchPredictResponse:
@@ -54,7 +56,7 @@ class PredictionService:
         rows = await call.read(
             lambda: [_row(one, version, f"requests[{index}]") for index, one in enumerate(request.requests)]
         )
-        answers = await self._calls.inference.predict(version, rows, call.deadline)
+        answers = await self._calls.predict(version, rows, call)
         version = call.answered(answers, version)
         return pb.BatchPredictResponse(responses=_responses(answers, version) if rows else [])
 

@@ -10,6 +10,7 @@ from modelroll_server.grpc.calls import Calls
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Traces
 
 
 class PortTaken(OSError):
@@ -27,6 +28,7 @@ class GrpcServer:
         leaving: asyncio.Event,
         *,
         max_message: tuple[int, int],
+        traces: Traces | None = None,
     ) -> None:
         """A server.
 
@@ -36,6 +38,7 @@ class GrpcServer:
             metrics: Where it is counted.
             leaving: Set when streams are to end, after what was read of them is answered.
             max_message: Bytes that a message may have, coming in and going out.
+            traces: Where traces go; None: there are none.
         """
         options = [
             ("grpc.max_receive_message_length", max_message[0]),
@@ -45,7 +48,7 @@ class GrpcServer:
             ("grpc.keepalive_permit_without_calls", 1),
         ]
         self._server = grpc.aio.server(options=options)
-        calls = Calls(registry, inference, metrics)
+        calls = Calls(registry, inference, metrics, traces)
         names = frozenset({open_inference.SERVICE, prediction.SERVICE})
         services = {
             open_inference.SERVICE: open_inference.OpenInferenceService(calls).handlers(),

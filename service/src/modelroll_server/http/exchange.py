@@ -4,9 +4,14 @@ import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from modelroll_server.http.asgi import Heads, Receive, Response, Scope
 from modelroll_server.registry.version import Version
+from modelroll_server.telemetry.tally import Tally
+
+if TYPE_CHECKING:
+    from modelroll_server.telemetry.traces import Trace
 
 TIMED = 16  # of so many requests one has its phases timed
 
@@ -25,9 +30,24 @@ class Exchange:
         request_id: Its own, or one made here.
         version: What answers it: the live version, until one is pinned.
         is_prediction: Whether it is counted as one.
+        is_timed: Whether its phases are.
+        trace: Its span; None where it has none.
+        error: The code of the error that it is answered with, where it has a span.
     """
 
-    __slots__ = ("began", "heads", "is_prediction", "number", "receive", "request_id", "scope", "version")
+    __slots__ = (
+        "began",
+        "error",
+        "heads",
+        "is_prediction",
+        "is_timed",
+        "number",
+        "receive",
+        "request_id",
+        "scope",
+        "trace",
+        "version",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, version: Version | None) -> None:
         self.began = time.monotonic()
@@ -39,6 +59,16 @@ class Exchange:
         given = self.heads.get(b"x-request-id")
         self.request_id = given if given is not None and _is_id(given) else b"%b-%x" % (_PROCESS, number)
         self.is_prediction = False
+        self.is_timed = not number % TIMED
+        self.trace: Trace | None = None
+        self.error: str | None = None
+
+    def timed(self, phase: str, seconds: Tally, began: float) -> None:
+        """Take note of a phase that began then and ends now."""
+        now = time.monotonic()
+        seconds.observe(now - began)
+        if self.trace is not None:
+            self.trace.phase(phase, began, now)
 
 
 Endpoint = Callable[[Exchange], Awaitable[Response]]

@@ -7,19 +7,18 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
 from modelroll_server import errors
-from modelroll_server.http import asgi, body, predictions, problems, stream, wire
+from modelroll_server.http import asgi, body, predictions, problems, spans, stream, wire
 from modelroll_server.http.asgi import JSON, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
 from modelroll_server.http.exchange import Endpoint, Exchange, Route
 from modelroll_server.http.page.page import Page
 from modelroll_server.http.predictions import Bodies, Predictions
-from modelroll_server.http.repository import Repository
 from modelroll_server.http.stream import LineStream
 from modelroll_server.http.v1 import V1, Decode, Encode
 from modelroll_server.http.v2 import OpenInference
@@ -27,7 +26,11 @@ from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Traces
 from modelroll_server.tensors import Answers
+
+if TYPE_CHECKING:
+    from modelroll_server.http.repository import Repository
 
 _log = structlog.get_logger(__name__)
 
@@ -47,16 +50,17 @@ class InferenceApp:
         lifecycle: Lifecycle,
         *,
         log_requests: bool = False,
-        repository: Repository | None = None,
         page: Page | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
         self._log_requests = log_requests
+        self._traces = traces
         self._memory = body.Memory()
         self._documentation = Documentation(registry)
         self._predictions = Predictions(registry, inference, metrics, self._memory)
-        self.repository = repository
+        self.repository: Repository | None = None
         self._v1 = V1(registry, self._predicting)
         self._v2 = OpenInference(registry, inference, metrics, self._memory)
         lines = LineStream(registry, inference, metrics, lifecycle, self._memory)
@@ -75,10 +79,13 @@ class InferenceApp:
         if scope["type"] != "http":
             return
         exchange = Exchange(scope, receive, self._registry.live)
+        if self._traces is not None:
+            spans.begin(self._traces, exchange)
         self._lifecycle.requests += 1
         try:
             response = await self._endpoint(exchange)
         except body.Disconnected:
+            spans.end(exchange, None)
             return
         except Exception as error:  # noqa: BLE001 - logged; the caller gets a fixed text
             response = self._failed(exchange, error)
@@ -86,6 +93,8 @@ class InferenceApp:
         cycle = wire.cycle(send)
         if response.parts is not None or cycle is None or not wire.write(response, cycle, self._lifecycle.draining):
             await self._send(response, scope, send)
+        if exchange.trace is not None:
+            spans.end(exchange, response.status)
         if self._log_requests:
             self._log(exchange, response)
 
@@ -103,6 +112,8 @@ class InferenceApp:
         exchange = Exchange(scope, cycle.receive, version)  # type: ignore[arg-type] # uvicorn's words for the same
         if len(cycle.body) >= predictions.LARGE_BODY or b"content-encoding" in exchange.heads:
             return None
+        if self._traces is not None:
+            spans.begin(self._traces, exchange)
         self._lifecycle.requests += 1
         data = wire.take(cycle)
         size = len(data)
@@ -130,6 +141,7 @@ class InferenceApp:
     ) -> None:
         self._predictions.leave(size)
         if answers.cancelled():  # nobody is there any more
+            spans.end(exchange, None)
             return
         try:
             response = self._predictions.response(bodies, exchange, version, answers.result())
@@ -143,6 +155,8 @@ class InferenceApp:
             sending = asyncio.ensure_future(self._send(response, exchange.scope, cycle.send))  # type: ignore[arg-type] # as above
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
+        if exchange.trace is not None:
+            spans.end(exchange, response.status)
         if self._log_requests:
             self._log(exchange, response)
 
@@ -160,8 +174,12 @@ class InferenceApp:
     def _failed(self, exchange: Exchange, error: Exception) -> Response:
         request_id = exchange.request_id.decode()
         if isinstance(error, errors.RequestError):
+            exchange.error = error.code
             return problems.response(error, request_id)
-        _log.error("a request failed", exc_info=error, request_id=request_id, path=exchange.scope["path"])
+        exchange.error = problems.INTERNAL
+        _log.error(
+            "a request failed", exc_info=error, request_id=request_id, path=exchange.scope["path"], **_traced(exchange)
+        )
         return problems.unknown(request_id)
 
     async def _send(self, response: Response, scope: Scope, send: Send) -> None:
@@ -239,7 +257,13 @@ class InferenceApp:
             request_id=exchange.request_id.decode(),
             version=None if exchange.version is None else exchange.version.number,
             milliseconds=round((time.monotonic() - exchange.began) * 1000, 2),
+            **_traced(exchange),
         )
+
+
+def _traced(exchange: Exchange) -> dict[str, str]:
+    """What finds a line's trace, where it has one."""
+    return {} if exchange.trace is None else {"trace_id": exchange.trace.id}
 
 
 @functools.lru_cache(maxsize=64)

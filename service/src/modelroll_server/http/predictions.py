@@ -11,7 +11,7 @@ from modelroll_server import encoding
 from modelroll_server.batching.batch import Rows
 from modelroll_server.http import body
 from modelroll_server.http.asgi import JSON, Response
-from modelroll_server.http.exchange import TIMED, Exchange
+from modelroll_server.http.exchange import Exchange
 from modelroll_server.http.v1 import Decode, Encode
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
@@ -67,7 +67,8 @@ class Predictions:
                 rows = self._rows(bodies, exchange, version, data)
             else:
                 rows = await asyncio.to_thread(self._rows, bodies, exchange, version, data)
-            answers = await body.answered(exchange.receive, self._inference.predict(version, rows, deadline))
+            computing = self._inference.predict(version, rows, deadline, exchange.trace)
+            answers = await body.answered(exchange.receive, computing)
         finally:
             self.leave(size)
         return self.response(bodies, exchange, version, answers)
@@ -85,7 +86,8 @@ class Predictions:
         self._memory.bytes += len(data)
         data = body.checked(exchange.heads, data)
         deadline = body.deadline(exchange.heads)
-        return self._inference.predict(version, self._rows(bodies, exchange, version, data), deadline)
+        rows = self._rows(bodies, exchange, version, data)
+        return self._inference.predict(version, rows, deadline, exchange.trace)
 
     def leave(self, size: int) -> None:
         """Count one request less, with a body of so many bytes."""
@@ -96,12 +98,12 @@ class Predictions:
         """What the answers are to the caller."""
         if answers.by is not None:
             version = exchange.version = answers.by
-        if exchange.number % TIMED:
-            content = bodies.encode(answers, version)
-        else:
+        if exchange.is_timed:
             began = time.monotonic()
             content = bodies.encode(answers, version)
-            self._encode_seconds.observe(time.monotonic() - began)
+            exchange.timed("encode", self._encode_seconds, began)
+        else:
+            content = bodies.encode(answers, version)
         if lost := answers.lost():
             self._metrics.non_finite.labels(version.model, version.number).inc(lost)
         return Response(200, content, [JSON])
@@ -116,9 +118,9 @@ class Predictions:
         return found
 
     def _rows(self, bodies: Bodies, exchange: Exchange, version: Version, data: bytes) -> Rows:
-        if exchange.number % TIMED:
+        if not exchange.is_timed:
             return bodies.decode(version, data)
         began = time.monotonic()
         rows = bodies.decode(version, data)
-        self._decode_seconds.observe(time.monotonic() - began)
+        exchange.timed("decode", self._decode_seconds, began)
         return rows

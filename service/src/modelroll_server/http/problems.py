@@ -27,6 +27,7 @@ STATUS: dict[type[errors.RequestError], int] = {
     errors.DeadlineExceeded: 504,
 }
 
+INTERNAL = "internal"  # the code of what is the server's own fault
 UNKNOWN = "the server failed on this request; its log has the reason under the request id"
 
 
@@ -50,5 +51,5 @@ def response(error: errors.RequestError, request_id: str) -> Response:
 
 def unknown(request_id: str) -> Response:
     """The answer when the server itself is at fault: nothing of the exception leaves the process."""
-    body = {"error": UNKNOWN, "code": "internal", "message": UNKNOWN, "request_id": request_id}
+    body = {"error": UNKNOWN, "code": INTERNAL, "message": UNKNOWN, "request_id": request_id}
     return Response(500, msgspec.json.encode(body), [JSON])

@@ -12,7 +12,7 @@ import msgspec
 from modelroll_server import errors
 from modelroll_server.http import body
 from modelroll_server.http.asgi import JSON, Response
-from modelroll_server.http.exchange import TIMED, Endpoint, Exchange, Route
+from modelroll_server.http.exchange import Endpoint, Exchange, Route
 from modelroll_server.http.predictions import LARGE_BODY
 from modelroll_server.http.v2_bodies import InferRequest
 from modelroll_server.inference import Inference
@@ -65,7 +65,6 @@ class OpenInference:
 
     async def _infer(self, model: str, number: str | None, exchange: Exchange) -> Response:
         exchange.is_prediction = True
-        is_timed = exchange.number % TIMED == 0
         self._metrics.in_flight += 1
         size = 0
         try:
@@ -87,9 +86,10 @@ class OpenInference:
                 rows = await asyncio.to_thread(decoder.rows, request.tensors)
             else:
                 rows = decoder.rows(request.tensors)
-            if is_timed:
-                self._decode_seconds.observe(time.monotonic() - began)
-            answers = await body.answered(exchange.receive, self._inference.predict(version, rows, deadline))
+            if exchange.is_timed:
+                exchange.timed("decode", self._decode_seconds, began)
+            computing = self._inference.predict(version, rows, deadline, exchange.trace)
+            answers = await body.answered(exchange.receive, computing)
         finally:
             self._metrics.in_flight -= 1
             self._memory.bytes -= size
@@ -97,8 +97,8 @@ class OpenInference:
         if answers.by is not None:
             version = exchange.version = answers.by
         response = request.response(answers, version)
-        if is_timed:
-            self._encode_seconds.observe(time.monotonic() - began)
+        if exchange.is_timed:
+            exchange.timed("encode", self._encode_seconds, began)
         if lost := request.lost(answers):
             self._metrics.non_finite.labels(version.model, version.number).inc(lost)
         return response

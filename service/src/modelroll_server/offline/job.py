@@ -6,6 +6,7 @@ chunks and one row group to be written, whatever the size of the input.
 
 import collections
 import contextlib
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from modelroll_server.offline.options import Options
 from modelroll_server.offline.parts import Assembled, Finished, Journal, Parts
 from modelroll_server.offline.shards import ShardWriter
 from modelroll_server.registry.version import Version
+from modelroll_server.telemetry.traces import Attributes, Trace
 
 _KEPT = "What is finished is kept: run the same command again to go on"
 _AHEAD = 2  # chunks that wait for a thread, for each
@@ -78,14 +80,21 @@ class Order:
     threads: int = 1
 
 
-def run(order: Order, version: Version, options: Options, progress: Progress) -> Summary:
+def run(order: Order, version: Version, options: Options, progress: Progress, trace: Trace | None = None) -> Summary:
     """Do it, or what is left of it.
+
+    Args:
+        order: What is asked for.
+        version: The model.
+        options: As chosen.
+        progress: Who is told how far it is.
+        trace: Of the job, which is told of each shard; its caller ends it.
 
     Raises:
         BatchFailed: With the reason; the shards that are finished are kept, and the same order goes on.
     """
     try:
-        return _Job(order, version, options, progress).run()
+        return _Job(order, version, options, progress, trace).run()
     except OSError as error:
         why = error.strerror or str(error)
         name = error.filename or order.out
@@ -99,11 +108,14 @@ def run(order: Order, version: Version, options: Options, progress: Progress) ->
 
 
 class _Job:
-    def __init__(self, order: Order, version: Version, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, order: Order, version: Version, options: Options, progress: Progress, trace: Trace | None
+    ) -> None:
         self._order = order
         self._version = version
         self._options = options
         self._progress = progress
+        self._trace = trace
         self._out = places.place(order.out)
         self._format = formats.of(self._out.name)
         self._rejects = self._out.beside(f"{self._out.name.rpartition('.')[0]}.rejects{self._format.suffix}")
@@ -137,7 +149,10 @@ class _Job:
             self._parts.tidy()
             return self._summary(done, self._parts.directory)
         self._progress.assemble()
+        began = time.monotonic()
         self._assemble(finished)
+        if self._trace is not None:
+            self._trace.phase("assemble", began, time.monotonic())
         self._parts.remove(done)
         return self._summary(done, self._out)
 
@@ -187,6 +202,7 @@ class _Job:
         self._progress.begin(data.rows, before, len(data.shards))
         with contextlib.closing(self._results(left, data, computer)) as results:
             for shard in left:
+                began = time.monotonic()
                 with ShardWriter(self._parts, shard.index, computer, self._format, self._options) as writer:
                     for computed, is_last in results:
                         writer.write(computed)
@@ -196,6 +212,8 @@ class _Job:
                             break
                 assert writer.finished is not None
                 finished[shard.index] = writer.finished
+                if self._trace is not None:
+                    self._trace.phase("shard", began, time.monotonic(), _attributes(shard, writer.finished))
 
     def _results(
         self, left: list[dataset.Shard], data: dataset.Dataset, computer: Computer
@@ -261,6 +279,15 @@ class _Job:
             out=str(out),
             rejects=str(rejects) if done.rejected else None,
         )
+
+
+def _attributes(shard: dataset.Shard, finished: Finished) -> Attributes:
+    return {
+        "modelroll.shard": shard.index,
+        "modelroll.source": shard.file.name,
+        "modelroll.rows": finished.rows,
+        "modelroll.rejected": finished.rejected,
+    }
 
 
 def _result(future: Future[Computed], is_last: bool) -> tuple[Computed, bool]:

@@ -22,7 +22,9 @@ from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.registry.target import Content, Target
 from modelroll_server.settings import Settings
 from modelroll_server.telemetry import cpu, logs
+from modelroll_server.telemetry import traces as tracing
 from modelroll_server.telemetry.metrics import Metrics
+from modelroll_server.telemetry.traces import Traces
 from modelroll_server.workers.accounts import families
 from modelroll_server.workers.messages import (
     Accept,
@@ -57,13 +59,18 @@ _OF_THE_PARENT = "modelroll_server.registry.record"  # its lines are written onc
 class Worker:
     """What one worker is made of."""
 
-    def __init__(self, settings: Settings, port: socket.socket, channel: Channel, threads: int) -> None:
+    def __init__(
+        self, settings: Settings, port: socket.socket, channel: Channel, threads: int, traces: Traces | None
+    ) -> None:
         self._port = port
+        self._traces = traces
         self._channel = channel
         self._lifecycle = Lifecycle()
         self._metrics = Metrics()
         # What is loaded and live is counted by the parent, once for all: here it goes nowhere.
-        answering = Answering(settings, self._metrics, Metrics(), threads=threads, deliver=channel.send)
+        answering = Answering(
+            settings, self._metrics, Metrics(), threads=threads, deliver=channel.send, traces=traces
+        )
         self._registry, self._candidates = answering.registry, answering.candidates
         self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
@@ -97,6 +104,8 @@ class Worker:
             await self._cache.close()
         self._inference.close()
         self._candidates.close()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         self._channel.send(self._state())
         await self._channel.close()
 
@@ -211,7 +220,8 @@ def main(index: int, port: int, channel: int) -> None:
 async def _run(settings: Settings, port: socket.socket, channel: socket.socket, threads: int) -> None:
     port.setblocking(False)
     reader, writer = await asyncio.open_unix_connection(sock=channel)
-    await Worker(settings, port, Channel(reader, writer), threads).run()
+    traces = tracing.from_environment(os.environ, tracing.SERVER)
+    await Worker(settings, port, Channel(reader, writer), threads, traces).run()
 
 
 def _resident() -> int:
