@@ -11,6 +11,7 @@ from modelroll_server.cache.counts import Counts
 from modelroll_server.cache.memory import Memory
 from modelroll_server.drift.window import Population, Sample, Window
 from modelroll_server.http.asgi import Lifecycle
+from modelroll_server.telemetry import traces
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.workers.accounts import Accounts
 
@@ -19,6 +20,9 @@ def server() -> Iterable[Metric]:
     """A server's, with several workers and a cache."""
     metrics = Metrics()
     metrics.add(Counts(Memory(1000, lambda: 1.0)))
+    spans = traces.counts()
+    spans.labels("sent").value += 1
+    metrics.add(spans)
     version = metrics.of_version("churn", "1.2.0")
     version.count(200)
     version.latency.observe(0.01)
@@ -46,6 +50,7 @@ def operator() -> OperatorMetrics:
     metrics.under_way("churn", "2.0.0", dt.datetime.now(dt.UTC))
     metrics.api_errors.labels("500").inc()
     metrics.unasked.labels("churn").set(1)
+    metrics.spans.labels("sent").inc()
     return metrics
 
 

@@ -16,6 +16,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.valkey" . -}}
 {{- include "modelroll.contradictions.routes" . -}}
 {{- include "modelroll.contradictions.network" . -}}
+{{- include "modelroll.contradictions.tracing" . -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.model" -}}

@@ -166,6 +166,10 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
   valueFrom:
     fieldRef:
       fieldPath: metadata.uid
+{{- with include "modelroll.tracing.env" (dict "root" . "service" (include "modelroll.fullname" .)) }}
+{{ . }}
+{{ include "modelroll.tracing.sampler" $ }}
+{{- end }}
 {{- end }}
 
 {{- define "modelroll.server.volumes" -}}

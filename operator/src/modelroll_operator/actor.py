@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from modelroll_operator import liverule, steps
+from modelroll_operator import liverule, spans, steps
 from modelroll_operator.api import ApiError
 from modelroll_operator.carry_out import Hands
 from modelroll_operator.metrics import Metrics
@@ -22,6 +22,7 @@ from modelroll_operator.plan import plan
 from modelroll_operator.reminding import Reminder
 from modelroll_operator.report import present, report
 from modelroll_operator.status import StatusWriter
+from modelroll_operator.telemetry.traces import Traces
 
 PROMPT = 0.1  # seconds to the next turn when something has just been set going; then twice that, and so on up to SOON
 SOON = 1.0  # seconds between turns while something is under way
@@ -43,8 +44,10 @@ class Actor:
         hands: Hands,
         reminder: Reminder,
         metrics: Metrics,
+        traces: Traces | None = None,
     ) -> None:
         self.name = name
+        self._traces = traces
         self._observer = observer
         self._status = status
         self._hands = hands
@@ -121,8 +124,10 @@ class Actor:
             return SOON / 4
         if not isinstance(step, steps.Close):
             self._closing_since = None
-        self._say(step)
-        acted = await self._hands.carry_out(step, snapshot)
+        with spans.step(self._traces, step, snapshot.observed):
+            self._say(step)
+            acted = await self._hands.carry_out(step, snapshot)
+        spans.ended(self._traces, step, snapshot.observed)
         reminder = await self._reminder.remind(snapshot.observed)
         self._count(step, snapshot.observed)
         self._waited = self._waited + 1 if isinstance(step, steps.Wait) and not wrote else 0

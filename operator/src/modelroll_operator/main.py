@@ -23,6 +23,7 @@ from modelroll_operator.lease import Lease, LeaseLost
 from modelroll_operator.metrics import Metrics
 from modelroll_operator.settings import Settings
 from modelroll_operator.supervisor import Supervisor
+from modelroll_operator.telemetry import traces
 
 LOOK_EVERY = 1.0  # seconds between two looks at whether the CRD is there
 
@@ -42,6 +43,7 @@ def main() -> None:
 async def run(settings: Settings) -> None:
     """Run until a signal, or until the Lease is lost, which ends the process on the spot."""
     metrics = Metrics()
+    sent = traces.from_environment(os.environ, metrics.spans)
     kind = _Kind()
     supervisor: Supervisor | None = None
     api = await Api.connect(settings.namespace)
@@ -60,12 +62,14 @@ async def run(settings: Settings) -> None:
             _stop_on_signals(stop)  # a standby has to end too when it is told to
             if await _before(stop, kind.wait(api)) and await _before(stop, lease.acquire()):
                 metrics.leader.set(1)
-                supervisor = Supervisor(api, session, metrics)
+                supervisor = Supervisor(api, session, metrics, sent)
                 await _work(settings, supervisor, lease, stop)
         finally:
             await runner.cleanup()
             await api.close()
             await lease_api.close()
+            if sent is not None:
+                await asyncio.to_thread(sent.close)
 
 
 class _Kind:

@@ -67,6 +67,13 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.spans = Counter(
+            "modelroll_operator_trace_spans",
+            "Spans by what became of them: sent, failed, dropped; none where traces are off.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
     def ended(self, model: str, outcome: str, seconds: float) -> None:
         """A rollout ended: `succeeded`, `failed`, or `called off`."""
         self.rollouts.labels(model, outcome).inc()

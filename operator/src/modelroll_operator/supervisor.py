@@ -21,6 +21,7 @@ from modelroll_operator.pods import Pods
 from modelroll_operator.reminding import Reminder
 from modelroll_operator.report import Report, present, unresolved
 from modelroll_operator.status import StatusWriter
+from modelroll_operator.telemetry.traces import Traces
 
 RESYNC = 120.0  # seconds after which Deployments and ModelVersions are listed again, should an event have been lost
 
@@ -30,8 +31,11 @@ _log = structlog.get_logger(__name__)
 class Supervisor:
     """Starts actors, passes marks on, reports orphans."""
 
-    def __init__(self, api: Api, session: aiohttp.ClientSession, metrics: Metrics) -> None:
+    def __init__(
+        self, api: Api, session: aiohttp.ClientSession, metrics: Metrics, traces: Traces | None = None
+    ) -> None:
         self._api = api
+        self._traces = traces
         self._session = session
         self._metrics = metrics
         self._status = StatusWriter(api)
@@ -128,7 +132,7 @@ class Supervisor:
 
     def _start(self, name: str) -> tuple[Actor, asyncio.Task[None]]:
         observer, hands = Observer(self._api, self._lists, Pods(self._session)), Hands(self._api, self._status)
-        actor = Actor(name, observer, self._status, hands, Reminder(self._api), self._metrics)
+        actor = Actor(name, observer, self._status, hands, Reminder(self._api), self._metrics, self._traces)
         task = asyncio.create_task(actor.run(self._alive), name=f"actor {name}")
         # A Deployment that is gone may be back already, and its ModelVersions are for none until then.
         task.add_done_callback(lambda _: self._dirty.set())
