@@ -29,6 +29,7 @@ from benchmarks import (
     subjects,
     tables,
     targets,
+    traces,
     wrk,
 )
 
@@ -277,6 +278,27 @@ def measure_offline(name: str, rows: int, times: int) -> None:
         for one in offline.measure(name, rows, times)
     ]
     print(f"{name}: {rows:,} rows of Parquet\n\n{tables.table(head, found)}")
+
+
+@main.command("traces")
+def measure_traces() -> None:
+    """Trace no request, one of a hundred, and every one, and print what that costs."""
+    _confine()
+    found = _new_run(traces.PLAN, [])
+    head = ["traced", "connections", "answers a second", "a CPU second", "p50", "p99", "failed"]
+    rows = [
+        [
+            one.name,
+            str(one.connections),
+            f"{one.rate:.2f}×",
+            f"{one.rate_of_cpu:.2f}×",
+            f"{one.p50:.2f}×",
+            f"{one.p99:.2f}×",
+            str(one.failed),
+        ]
+        for one in traces.measure(found)
+    ]
+    print(f"\n{tables.throughput(found, traces.MODEL)}\n\nto no traces\n\n{tables.table(head, rows)}")
 
 
 @main.command("profile")
