@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -42,11 +43,12 @@ class ServerProcess:
             )
         line = self.wait_for(lambda: next((one for one in self.lines() if one.get("event") == "listening"), None))
         self.port, self.management_port = line.get("port", 0), line["management_port"]
+        self.scheme = line.get("docs", "http").partition(":")[0]
 
     @property
     def url(self) -> str:
         """Where predictions are."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def lines(self) -> list[dict[str, Any]]:
         """What it logged so far."""
@@ -125,6 +127,8 @@ async def under_load(
     clients: int = 6,
     *,
     goes_on: bool = False,
+    tls: ssl.SSLContext | None = None,
+    token: Callable[[], str] = str,
 ) -> AsyncIterator[Load]:
     """Clients that ask for the same row all the time, half of them with a connection per request.
 
@@ -134,16 +138,19 @@ async def under_load(
         expected: The right answer by version: label and probabilities.
         clients: How many.
         goes_on: Whether a client whose connection broke makes another.
+        tls: What it trusts; None: what the system does.
+        token: What each request shows; empty: none.
     """
     load = Load()
 
     async def client(*, keep_alive: bool) -> None:
-        connector = aiohttp.TCPConnector(force_close=not keep_alive)
+        connector = aiohttp.TCPConnector(force_close=not keep_alive, ssl=tls or True)
         async with aiohttp.ClientSession(connector=connector) as session:
             while not load.ended:
                 began = time.monotonic()
                 try:
-                    async with session.post(f"{url}/predict", json=row) as response:
+                    headers = {"Authorization": f"Bearer {shown}"} if (shown := token()) else {}
+                    async with session.post(f"{url}/predict", json=row, headers=headers) as response:
                         said = _wrong(load, response.status, await response.json(), expected)
                     if said is not None:
                         load.wrong.append((began, said))

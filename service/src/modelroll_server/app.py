@@ -14,6 +14,8 @@ import structlog
 import uvloop
 
 from modelroll_server import draining, listening
+from modelroll_server.access.access import Access
+from modelroll_server.access.callers import Callers
 from modelroll_server.batching.batcher import Limits
 from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.drift.watch import Deliver, Watch
@@ -101,13 +103,16 @@ class Answering:
             self.registry, metrics, threads=threads, limits=limits, cache=self.cache, watch=watch, traces=traces
         )
 
-    def over_http(self, settings: Settings, lifecycle: Lifecycle, numbers: Numbers) -> InferenceApp:
+    def over_http(
+        self, settings: Settings, lifecycle: Lifecycle, numbers: Numbers, callers: Callers | None
+    ) -> InferenceApp:
         """The inference port.
 
         Args:
             settings: What the server is told.
             lifecycle: The process's.
             numbers: That the page shows.
+            callers: Who may call; None: everybody.
         """
         page = Page(self.registry, self.inference, numbers) if settings.page else None
         return InferenceApp(
@@ -118,6 +123,7 @@ class Answering:
             log_requests=settings.log_requests,
             page=page,
             traces=self._traces,
+            callers=callers,
         )
 
     def _model(self) -> str | None:
@@ -144,7 +150,8 @@ class App:
 
         answering = Answering(settings, metrics, metrics, threads=cpu.usable(), traces=traces)
         self._registry, self._inference, self._cache = answering.registry, answering.inference, answering.cache
-        self._inference_app = answering.over_http(settings, self._lifecycle, numbers)
+        self._access = Access((settings.tls_dir, settings.tls_client_ca), settings.tokens_dir, metrics, metrics)
+        self._inference_app = answering.over_http(settings, self._lifecycle, numbers, self._access.callers)
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
         )
@@ -162,8 +169,10 @@ class App:
 
         Raises:
             CannotListen: a port is taken or not ours to take.
+            CredentialsUnusable: what is to guard the ports cannot be used.
         """
         settings = self._settings
+        self._access.load()
         with (
             listening.bound(settings.host, settings.port) as inference_socket,
             listening.bound(settings.host, settings.management_port) as management_socket,
@@ -172,12 +181,13 @@ class App:
             self._registry.see(await self._source.read())
             # With a delay, the first half of the time is for idle connections to be left: see `Listener.leave`.
             grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
-            inference = listening.listener(self._inference_app, grace)
+            inference = listening.listener(self._inference_app, grace, self._access.tls)
             management = listening.listener(self._management_app, 1)
             serving = asyncio.create_task(inference.serve([inference_socket]))
             speaking = asyncio.create_task(self._speak_grpc())
             managing = asyncio.create_task(management.serve([management_socket]))
             watching = asyncio.create_task(self._watcher.run())
+            guarding = asyncio.create_task(self._access.run())
             if self._cache is not None:
                 self._cache.start()
             _log.info(
@@ -185,11 +195,11 @@ class App:
                 host=settings.host,
                 port=inference_socket.getsockname()[1],
                 management_port=management_socket.getsockname()[1],
-                docs=listening.documentation(inference_socket),
+                docs=listening.documentation(inference_socket, self._access.tls),
             )
             leaving = asyncio.create_task(self._terminated.wait())
             # Any of these ends before the signal only by a fault, which must not leave half a server behind.
-            parts = {leaving, serving, speaking, managing, watching}
+            parts = {leaving, serving, speaking, managing, watching, guarding}
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
             await self._drain(watching)
@@ -199,6 +209,7 @@ class App:
             await stopping
             management.should_exit = True
             await managing
+            guarding.cancel()
             if self._cache is not None:
                 await self._cache.close()
             if not watching.cancelled():
@@ -214,7 +225,13 @@ class App:
         limits = (settings.grpc_max_receive_bytes, settings.grpc_max_send_bytes)
         leaving = self._lifecycle.leaving
         server = module.GrpcServer(
-            self._registry, self._inference, self._metrics, leaving, max_message=limits, traces=self._traces
+            self._registry,
+            self._inference,
+            self._metrics,
+            leaving,
+            max_message=limits,
+            traces=self._traces,
+            access=self._access,
         )
         try:
             port = await server.start(settings.host, settings.grpc_port)
@@ -285,6 +302,7 @@ def run(settings: Settings, traces: Traces | None = None) -> None:
 
     Raises:
         CannotListen: a port is taken or not ours to take.
+        CredentialsUnusable: what is to guard the ports cannot be used.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         app = App(settings, traces)

@@ -107,7 +107,7 @@ class MethodNotAllowed(RequestError):
 
 
 class Unauthorized(RequestError):
-    """The endpoint wants a token, and this is none or another."""
+    """A token is wanted, and this is none or another."""
 
     code = "unauthorized"
 
@@ -330,6 +330,13 @@ class TargetInvalid(LoadError):
 def load_error(reason: str, message: str, *, expected: Any = None, found: Any = None) -> LoadError:
     """The error of that reason, as another process told it."""
     return {one.reason: one for one in LoadError.__subclasses__()}[reason](message, expected=expected, found=found)
+
+
+# --- What guards the ports -------------------------------------------------------------------------------------------
+
+
+class CredentialsUnusable(ModelrollError):
+    """A certificate that cannot be shown, or tokens that cannot be taken; the message has no part of either."""
 
 
 # --- What a person asked on the command line -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import contextlib
 import math
 import select
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 
@@ -55,6 +56,10 @@ class Listener(uvicorn.Server):
         """
         await self.stop_accepting(within)
         deadline = time.monotonic() + patience
+        if self.config.ssl is not None:  # whoever shakes hands is not among the connections yet
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(ON_THE_WIRE, patience)):
+                    await interrupted.wait()
         while self.server_state.connections and time.monotonic() < deadline and not interrupted.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEFT_EVERY):
@@ -69,12 +74,13 @@ class Listener(uvicorn.Server):
         return bool(poll.poll(0))
 
 
-def documentation(listening: socket.socket) -> str:
+def documentation(listening: socket.socket, tls: ssl.SSLContext | None = None) -> str:
     """Where a person on this machine finds the page to try the model on."""
     host, port = listening.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104  compared, not bound
         host = "localhost"
-    return f"http://[{host}]:{port}/docs" if ":" in host else f"http://{host}:{port}/docs"
+    scheme = "http" if tls is None else "https"
+    return f"{scheme}://[{host}]:{port}/docs" if ":" in host else f"{scheme}://{host}:{port}/docs"
 
 
 @contextlib.contextmanager
@@ -94,8 +100,14 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         yield listening
 
 
-def listener(application: Application, shutdown_timeout: float) -> Listener:
-    """A server of one application, which gives requests that many seconds when it ends."""
+def listener(application: Application, shutdown_timeout: float, tls: ssl.SSLContext | None = None) -> Listener:
+    """A server of one application, which gives requests that many seconds when it ends.
+
+    Args:
+        application: What answers.
+        shutdown_timeout: Seconds.
+        tls: What each connection is begun with; None: they are in clear.
+    """
     config = uvicorn.Config(
         application,
         http=Connection,
@@ -109,5 +121,6 @@ def listener(application: Application, shutdown_timeout: float) -> Listener:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(shutdown_timeout),
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
     )
     return Listener(config)

@@ -79,6 +79,12 @@ class Settings:
     """Processes that answer; `auto`: one for each CPU that may be used."""
     worker_timeout: float = 60.0
     """Seconds that a worker may be silent, before it is taken for hung and started anew; 5 at least."""
+    tls_dir: Path | None = None
+    """Directory of tls.crt and tls.key, with which predictions are served over TLS; read again when they change."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authorities that a client's certificate must be signed with; None: clients need none."""
+    tokens_dir: Path | None = None
+    """Directory with a file for each caller that has its tokens, a line each; None: whoever comes is answered."""
     repository_token: str | None = None
     """Who shows it may have MODEL_PATH read again, by the model repository extension; None: nobody."""
     drain_delay: float = 0.0
@@ -136,6 +142,8 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
         raise SettingsError("SIGNING_PUBLIC_KEY is set, and is looked at only where ARTIFACT_POLICY is signed")
     if given.get("workers", 1) != 1 and "repository_token" in given:
         raise SettingsError("REPOSITORY_TOKEN is set, and may be set only where WORKERS is 1")
+    if "tls_client_ca" in given and "tls_dir" not in given:
+        raise SettingsError("TLS_CLIENT_CA is set, and is looked at only where TLS_DIR is set")
     return Settings(**given)
 
 
@@ -375,6 +383,9 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "management_port": _port,
     "grpc_port": _port_or_off,
     "repository_token": _token,
+    "tls_dir": _path,
+    "tls_client_ca": _path,
+    "tokens_dir": _path,
     "grpc_max_receive_bytes": _message_bytes,
     "grpc_max_send_bytes": _message_bytes,
     "workers": _workers,

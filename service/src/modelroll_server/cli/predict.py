@@ -26,7 +26,11 @@ Answer = dict[str, Any]
 @click.argument("rows", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a row, for programs.")
 @click.option("--timeout", default=30.0, show_default=True, metavar="SECONDS", help="For each request.")
-def predict(url: str, rows: str | None, *, as_json: bool, timeout: float) -> None:
+@click.option("--cacert", type=click.Path(exists=True), help="PEM file of who signed the server's certificate.")
+@click.option("--token", envvar="MODELROLL_TOKEN", help="What the server knows its callers by.  [env: MODELROLL_TOKEN]")
+def predict(
+    url: str, rows: str | None, *, as_json: bool, timeout: float, cacert: str | None, token: str | None
+) -> None:
     """Ask the server at URL, such as http://localhost:8000, what it predicts for ROWS.
 
     ROWS is JSON ({"name": value} or a list of them), a file of JSON, of lines of JSON or of CSV with names in its first
@@ -39,7 +43,7 @@ def predict(url: str, rows: str | None, *, as_json: bool, timeout: float) -> Non
     With --json the probabilities are in the order of the model's classes, which the table has in its heading, and
     /openapi.json of the server in the description of probability.
     """
-    server = RunningServer(url, timeout)
+    server = RunningServer(url, timeout, authority=cacert, token=token)
     asked = [server.example()] if rows is None else row_files.read(rows, server.columns)
     answers: list[Answer] = []
     for start in range(0, len(asked), AT_A_TIME):

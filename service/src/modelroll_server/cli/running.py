@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,10 +19,20 @@ _INSTANCE = re.compile(r"\binstances\[(\d+)\]")
 class RunningServer:
     """The server at one address."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, *, authority: str | None = None, token: str | None = None) -> None:
+        """A server.
+
+        Args:
+            url: Its address.
+            timeout: Seconds for each request.
+            authority: File of certificates that its own is signed with; None: the system's.
+            token: What each request shows; None: nothing.
+        """
         base = url if "://" in url else f"http://{url}"
         self._base = base.rstrip("/")
         self._timeout = timeout
+        self._authority = authority
+        self._token = token
 
     def predictions(self, rows: list[Any], start: int) -> dict[str, Any]:
         """What `/batch_predict` answers to these rows, the first of which has the number `start`.
@@ -77,13 +88,23 @@ class RunningServer:
         if not url.startswith(("http://", "https://")):
             raise click.ClickException(f"{url} is not an address of HTTP")
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+        if self._token is not None:  # which another server that this one names is not shown
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:  # noqa: S310 - as above
+            context = self._context if url.startswith("https://") else None
+            with urllib.request.urlopen(request, timeout=self._timeout, context=context) as answer:  # noqa: S310 - as above
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise click.ClickException(self._refusal(error.code, error.read(), start)) from error
         except (OSError, ValueError) as error:
             raise click.ClickException(f"{url}: {getattr(error, 'reason', error)}") from error
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._authority)
+        except OSError as error:
+            raise click.ClickException(f"{self._authority} holds no certificates in PEM: {error}") from error
 
     def _refusal(self, status: int, body: bytes, start: int) -> str:
         """What the server says, or what is known when it is another server that says it."""
@@ -95,6 +116,8 @@ class RunningServer:
             said = f"the server answered {status}"
         if status == 404 and (path := urllib.parse.urlsplit(self._base).path):
             return f"{said}; give the server's address only, without {path}"
+        if status == 401:
+            return f"{said}; give one of this server's by --token, or by the variable MODELROLL_TOKEN"
         if "got null" in said and None in self.columns().values():
             return f"{said}; the file was not packed: `modelroll pack` with samples learns what may be missing"
         return said

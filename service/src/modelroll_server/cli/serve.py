@@ -39,6 +39,9 @@ from modelroll_server.telemetry import cpu, logs, traces
     help="Processes that answer (1), without gRPC where there are more; auto: one for each usable CPU.",
 )
 @click.option("--worker-timeout", metavar="SECONDS", help="Silence after which a worker is started anew (60).")
+@click.option("--tls-dir", metavar="DIR", help="Directory of tls.crt and tls.key: predictions over TLS alone.")
+@click.option("--tls-client-ca", metavar="FILE", help="PEM file of who signs the certificates that clients must show.")
+@click.option("--tokens-dir", metavar="DIR", help="Directory with a file for each caller that has its tokens.")
 @click.option("--drain-delay", metavar="SECONDS", help="Between SIGTERM and the close of idle connections.")
 @click.option("--shutdown-timeout", metavar="SECONDS", help="What requests in flight get after that.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")

@@ -99,18 +99,22 @@ async def _rest(first: bytes, receive: Receive, memory: Memory, limit: int, unti
         return b"".join(parts)
     parts.clear()
     if more:
-        await _discard(receive, max(DISCARD_BYTES, 2 * limit) - size)
+        await discard(receive, max(DISCARD_BYTES, 2 * limit) - size)
     raise _too_large(limit) if size > limit else errors.Overloaded("the bodies of other requests fill the memory")
 
 
-async def _discard(receive: Receive, size: int) -> None:
-    """Read on, up to a point: who is answered while it writes is reset, and does not see the answer."""
+async def discard(receive: Receive, size: int = DISCARD_BYTES) -> bool:
+    """Read on, up to a point, and keep nothing; say whether that was all.
+
+    Who is answered while it writes is reset, and does not see the answer.
+    """
     more = True
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS):
             while more and size > 0:
                 part, more = _piece(await receive())
                 size -= len(part)
+    return not more
 
 
 def _piece(message: Message) -> tuple[bytes, bool]:

@@ -11,6 +11,7 @@ from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.tally import Tally
 
 if TYPE_CHECKING:
+    from modelroll_server.access.callers import Caller
     from modelroll_server.telemetry.traces import Trace
 
 TIMED = 16  # of so many requests one has its phases timed
@@ -33,10 +34,12 @@ class Exchange:
         is_timed: Whether its phases are.
         trace: Its span; None where it has none.
         error: The code of the error that it is answered with, where it has a span.
+        caller: Who sent it, by the token; None where nobody asks for one.
     """
 
     __slots__ = (
         "began",
+        "caller",
         "error",
         "heads",
         "is_prediction",
@@ -62,6 +65,7 @@ class Exchange:
         self.is_timed = not number % TIMED
         self.trace: Trace | None = None
         self.error: str | None = None
+        self.caller: Caller | None = None
 
     def timed(self, phase: str, seconds: Tally, began: float) -> None:
         """Take note of a phase that began then and ends now."""

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from modelroll_server import errors
+from modelroll_server.access.callers import Callers
 from modelroll_server.http import asgi, body, predictions, problems, spans, stream, wire
 from modelroll_server.http.asgi import JSON, Lifecycle, Receive, Response, Scope, Send
 from modelroll_server.http.documentation import Documentation
@@ -52,6 +53,7 @@ class InferenceApp:
         log_requests: bool = False,
         page: Page | None = None,
         traces: Traces | None = None,
+        callers: Callers | None = None,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
@@ -71,6 +73,7 @@ class InferenceApp:
             "/health": (("GET", "HEAD"), self._health),
             **({} if page is None else page.routes),
         }
+        self._callers = callers
         self._offered = {"/predict": predictions.ONE, "/batch_predict": predictions.MANY}
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -111,6 +114,8 @@ class InferenceApp:
             return None
         exchange = Exchange(scope, cycle.receive, version)  # type: ignore[arg-type] # uvicorn's words for the same
         if len(cycle.body) >= predictions.LARGE_BODY or b"content-encoding" in exchange.heads:
+            return None
+        if self._callers is not None and not self._is_admitted(exchange, self._callers):
             return None
         if self._traces is not None:
             spans.begin(self._traces, exchange)
@@ -195,6 +200,8 @@ class InferenceApp:
     def _endpoint(self, exchange: Exchange) -> Awaitable[Response]:
         scope = exchange.scope
         path = scope["path"]
+        if self._callers is not None and not self._is_admitted(exchange, self._callers):
+            return self._turn_away(exchange, self._callers)
         route = self._routes.get(path) or self._find(path)
         if route is None:
             return self._other(exchange)
@@ -202,6 +209,22 @@ class InferenceApp:
         if scope["method"] not in allowed:
             return self._not_allowed(exchange, allowed)
         return endpoint(exchange)
+
+    def _is_admitted(self, exchange: Exchange, callers: Callers) -> bool:
+        """Whether a request may be answered: by its token, or as one that needs none."""
+        path, method = exchange.scope["path"], exchange.scope["method"]
+        if path == "/health" and method in {"GET", "HEAD"}:  # balancers ask, and have no token
+            return True
+        if self.repository is not None and path.startswith("/v2/repository/"):  # it has a token of its own
+            return True
+        exchange.caller = callers.find(exchange.heads.get(b"authorization"))
+        return exchange.caller is not None
+
+    async def _turn_away(self, exchange: Exchange, callers: Callers) -> Response:
+        exchange.version = None  # which its caller need not learn
+        if wire.is_waiting_to_send(exchange.receive) or not await body.discard(exchange.receive):
+            wire.end_with_answer(exchange.receive)
+        raise callers.refusal(exchange.heads.get(b"authorization"))
 
     def _find(self, path: str) -> Route | None:
         """The routes whose paths name a model."""
@@ -243,10 +266,7 @@ class InferenceApp:
         """Read a body that nobody wants, so that its sender is not reset before it reads the answer."""
         if exchange.scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             return
-        try:
-            await body.read(exchange.heads, exchange.receive, self._memory)
-        except errors.RequestError:
-            return
+        await body.discard(exchange.receive)
 
     def _log(self, exchange: Exchange, response: Response) -> None:
         _log.info(
@@ -258,6 +278,7 @@ class InferenceApp:
             version=None if exchange.version is None else exchange.version.number,
             milliseconds=round((time.monotonic() - exchange.began) * 1000, 2),
             **_traced(exchange),
+            **({} if exchange.caller is None else {"caller": exchange.caller.name}),
         )
 
 

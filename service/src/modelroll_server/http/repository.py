@@ -23,11 +23,10 @@ _POST = ("POST",)
 class Repository:
     """The endpoints."""
 
-    def __init__(self, record: Record, refresh: Refresh, token: str, memory: body.Memory | None = None) -> None:
+    def __init__(self, record: Record, refresh: Refresh, token: str) -> None:
         self._record = record
         self._refresh = refresh
         self._token = f"Bearer {token}".encode()
-        self._memory = memory or body.Memory()
 
     def find(self, path: str) -> Route | None:
         """The endpoint of a path."""
@@ -65,12 +64,12 @@ class Repository:
         raise errors.InvalidRequest(f"{model} is the one model of this server; to take it away, end the server")
 
     async def _admit(self, exchange: Exchange) -> None:
-        """Read the body, which says nothing that is heeded, and look at the token.
+        """Discard the body, which says nothing that is heeded, and look at the token.
 
         Raises:
             errors.Unauthorized: it is not there, or another.
         """
-        await body.read(exchange.heads, exchange.receive, self._memory)
+        await body.discard(exchange.receive)
         if not hmac.compare_digest(exchange.heads.get(b"authorization", b""), self._token):
             raise errors.Unauthorized("the model repository needs the token of this server")
 

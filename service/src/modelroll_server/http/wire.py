@@ -220,6 +220,19 @@ def _connection(cycle: Cycle) -> Connection | None:
     return found if isinstance(found, Connection) else None
 
 
+def is_waiting_to_send(bound: Receive) -> bool:
+    """Whether the client sends its body only once it is told to go on."""
+    found = cycle(bound)
+    return found is not None and found.waiting_for_100_continue
+
+
+def end_with_answer(bound: Receive) -> None:
+    """Have the connection end with the answer: the rest of the request's body is not read."""
+    found = cycle(bound)
+    if found is not None:
+        found.keep_alive = False
+
+
 def is_gone(bound: Receive | Send) -> bool:
     """Whether it is known that the client of an exchange has gone."""
     found = cycle(bound)

@@ -15,6 +15,7 @@ import uvloop
 
 from modelroll_server import draining, listening
 from modelroll_server import settings as configuration
+from modelroll_server.access.access import Access
 from modelroll_server.drift.window import Window
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.management_app import ManagementApp
@@ -47,6 +48,8 @@ class Parent:
         self._record = SharedRecord(metrics, model=settings.model_name, lazy=settings.load == "lazy")
         window = Window(settings.drift_window, lambda: self._record.digest)
         accounts = Accounts(metrics, self._lifecycle, window)
+        # Each worker reads the same for itself; what becomes of it is told once, from here.
+        self._access = Access((settings.tls_dir, settings.tls_client_ca), settings.tokens_dir, Metrics(), metrics)
         environment = configuration.to_environment(dataclasses.replace(settings, workers=count))
         start = Start(environment, port, settings.worker_timeout)
         self._crew = Crew(count, start, self._record, accounts)
@@ -66,24 +69,27 @@ class Parent:
 
         Raises:
             crew.NobodyLeft: what was live is lost.
+            errors.CredentialsUnusable: what is to guard the port cannot be used.
         """
+        self._access.load()
         self._handle_signals()
         self._record.see(await self._source.read())
         management = listening.listener(self._management_app, 1)
         managing = asyncio.create_task(management.serve([self._management_port]))
         working = asyncio.create_task(self._crew.run())
         watching = asyncio.create_task(self._watcher.run())
+        guarding = asyncio.create_task(self._access.run())
         _log.info(
             "listening",
             host=self._settings.host,
             port=self._port.getsockname()[1],
             management_port=self._management_port.getsockname()[1],
-            docs=listening.documentation(self._port),
+            docs=listening.documentation(self._port, self._access.tls),
             grpc="off: it is spoken by a server of one process",
         )
         leaving = asyncio.create_task(self._terminated.wait())
         # Any of these ends before the signal only by a fault, which must not leave half a server behind.
-        await asyncio.wait({leaving, working, managing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({leaving, working, managing, watching, guarding}, return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
         if not working.done():
             await self._drain(watching)
@@ -93,6 +99,7 @@ class Parent:
         await working
         management.should_exit = True
         await managing
+        guarding.cancel()
 
     async def _drain(self, watching: asyncio.Task[None]) -> None:
         settings = self._settings

@@ -17,6 +17,7 @@ import uvloop
 
 from modelroll_server import errors, listening
 from modelroll_server import settings as configuration
+from modelroll_server.access.access import Access
 from modelroll_server.app import Answering
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.registry.target import Content, Target
@@ -74,8 +75,10 @@ class Worker:
         self._registry, self._candidates = answering.registry, answering.candidates
         self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
-        application = answering.over_http(settings, self._lifecycle, self._numbers)
-        self._listener = listening.listener(application, self._grace)
+        self._access = Access((settings.tls_dir, settings.tls_client_ca), settings.tokens_dir, self._metrics, Metrics())
+        self._access.load()
+        application = answering.over_http(settings, self._lifecycle, self._numbers, self._access.callers)
+        self._listener = listening.listener(application, self._grace, self._access.tls)
         self._serving: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._interrupted = asyncio.Event()
@@ -89,7 +92,7 @@ class Worker:
         self._channel.send(Hello())
         if self._cache is not None:
             self._cache.start()
-        jobs = (self._obey(), self._change(), self._report(), self._ask(), self._left.wait())
+        jobs = (self._obey(), self._change(), self._report(), self._ask(), self._access.run(), self._left.wait())
         tasks = [asyncio.create_task(each) for each in jobs]
         # Each ends before this worker has left only by a fault, which must not leave half a worker behind.
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
