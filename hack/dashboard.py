@@ -327,6 +327,51 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
         ),
     ),
     (
+        "Who calls (where TLS or tokens are on)",
+        (
+            Graph(
+                "Requests by caller",
+                "Whose token they showed.",
+                "reqps",
+                (Query(_rate("modelroll_caller_requests_total", "caller"), "{{caller}}"),),
+                wide=12,
+                stacked=True,
+            ),
+            Graph(
+                "Refused for want of a token",
+                "Missing, of another scheme than Bearer, or unknown: perhaps replaced. no_tokens: there is none.",
+                "reqps",
+                (Query(_rate("modelroll_unauthorized_total", "reason"), "{{reason}}"),),
+                wide=12,
+                stacked=True,
+            ),
+            Graph(
+                "The certificate is valid for",
+                "The one that each pod shows. The alert ModelrollCertificateExpires.",
+                "s",
+                (
+                    Query(
+                        f"min by (pod) (modelroll_certificate_expiry_timestamp_seconds{{{SERVER}}}) - time()", "{{pod}}"
+                    ),
+                ),
+                wide=12,
+            ),
+            Graph(
+                "Secrets that changed",
+                "In the time of each point. Those that cannot be used are the alert ModelrollCredentialsFailing.",
+                "none",
+                (
+                    Query(
+                        "sum by (what, outcome)"
+                        f" (increase(modelroll_credentials_reloads_total{{{SERVER}}}[$__rate_interval]))",
+                        "{{what}} {{outcome}}",
+                    ),
+                ),
+                wide=12,
+            ),
+        ),
+    ),
+    (
         "Operator of the namespace",
         (
             Graph(

@@ -1,12 +1,16 @@
 """What the server and the operator expose once all that they count has happened."""
 
 import datetime as dt
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+import credentials
 from modelroll_operator.metrics import Metrics as OperatorMetrics
+from modelroll_server.access.access import Access
 from modelroll_server.cache.counts import Counts
 from modelroll_server.cache.memory import Memory
 from modelroll_server.drift.window import Population, Sample, Window
@@ -37,8 +41,21 @@ def server() -> Iterable[Metric]:
     population = Population("churn", "1.2.0", "sha256:1", ["tenure"], [0], [600, 400, 0])
     window.add(Sample(population, 200, [20, 175, 5]))
     accounts = Accounts(metrics, Lifecycle(), window)
+    _guard(metrics)
     accounts.restart(0, "crashed")
     return text_string_to_metric_families(accounts.exposition().decode())
+
+
+def _guard(metrics: Metrics) -> None:
+    """Count what TLS and tokens do."""
+    with tempfile.TemporaryDirectory() as place:
+        tls = credentials.Mounted(Path(place) / "tls", credentials.Authority().issue().files)
+        tokens = credentials.Mounted(Path(place) / "tokens", {"shop": b"shop-0123456789abcdef"})
+        access = Access((tls.place, None), tokens.place, metrics, metrics)
+        access.load()
+    assert access.callers is not None
+    access.callers.find(b"Bearer shop-0123456789abcdef")
+    access.callers.refusal(None)
 
 
 def operator() -> OperatorMetrics:

@@ -16,6 +16,8 @@ TARGET = 'namespace="models",job="churn",pod="churn-0"'
 OTHER_POD = 'namespace="models",job="churn",pod="churn-1"'
 OPERATOR = 'namespace="models",job="churn-operator",pod="churn-operator-0"'
 MINUTES = 40
+EXPIRES = f"modelroll_certificate_expiry_timestamp_seconds{{{TARGET}}}"
+UNUSABLE = f'modelroll_credentials_failing{{{TARGET},what="certificate"}}'
 CONDITION = f'modelroll_modelversion_condition{{{OPERATOR},modelversion="churn-2",model="churn",model_version="2.0.0",'
 INFO = 'model="churn",runtime="onnx",revision="1"'
 
@@ -200,6 +202,23 @@ CASES = [
         stays(f'modelroll_input_rows{{{TARGET},model="churn",model_version="1.2.0"}}', 40),
         minutes=90,
     ),
+    Case(
+        "ModelrollCertificateExpires",
+        "in three days",
+        stays(EXPIRES, 3 * 86400 + 60 * MINUTES),
+        "The certificate that churn-0 shows is valid for 3d 0h 0m 0s more.",
+        POD,
+    ),
+    Case("ModelrollCertificateExpires", "in eight days", stays(EXPIRES, 8 * 86400)),
+    Case(
+        "ModelrollCredentialsFailing",
+        "a key of another certificate",
+        stays(UNUSABLE),
+        "churn-0 cannot use what its Secret holds: certificate.",
+        '{"namespace": "models", "job": "churn", "pod": "churn-0", "what": "certificate"}',
+    ),
+    Case("ModelrollCredentialsFailing", "it can be used", stays(UNUSABLE, 0)),
+    Case("ModelrollCredentialsFailing", "it is mended in time", {UNUSABLE: f"1x2 0x{MINUTES - 3}"}),
     Case(
         "ModelrollRolloutStalled",
         "a version was refused",

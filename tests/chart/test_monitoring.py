@@ -58,7 +58,10 @@ def test_without_an_operator_nothing_is_asked_of_one() -> None:
     assert ("PodMonitor", "churn-operator") not in objects
     expressions = [rule["expr"] for rule in promql.rules("operator.enabled=false")]
     assert expressions
-    assert not [one for one in expressions if re.search(r"modelroll_(?!input_)", one)]
+    asked = {one.metric for expression in expressions for one in promql.asked(expression)}
+    its_own = {sample.name for metric in exposed.operator().registry.collect() for sample in metric.samples}
+    assert its_own
+    assert not asked & its_own
 
 
 def test_where_drift_is_not_told_of_no_alert_asks_for_it() -> None:
@@ -108,6 +111,7 @@ def test_values_reach_the_rules() -> None:
         ("turnsAway.percent=5", "ModelrollTurnsAway", "> 5"),
         ("queue.rows=100", "ModelrollQueue", "> 100"),
         ("drift.psi=1", "ModelrollInputDrift", "> 1"),
+        ("certificate.days=30", "ModelrollCertificateExpires", "< 2592000"),
         ("rollout.unfinishedSeconds=90000", "ModelrollRolloutUnfinished", "> 90000"),
     ],
 )
@@ -128,6 +132,8 @@ def test_a_limit_reaches_its_rule(setting: str, alert: str, end: str) -> None:
         ("reload", {"ModelrollReloadFailing"}),
         ("skew", {"ModelrollVersionSkew"}),
         ("drift", {"ModelrollInputDrift"}),
+        ("certificate", {"ModelrollCertificateExpires"}),
+        ("credentials", {"ModelrollCredentialsFailing"}),
         ("rollout", {"ModelrollRolloutStalled", "ModelrollDegraded", "ModelrollNothingEligible"}),
         ("operator", {"ModelrollOperatorDown", "ModelrollOperatorFailing"}),
     ],

@@ -44,6 +44,9 @@ def test_a_plain_installation_has_no_warning() -> None:
         (("autoscaling.enabled=true", "replicas=null"), "without the hand-over the Deployment falls to one pod"),
         (("load=lazy",), "pods are Ready before their model was loaded"),
         (("operator.enabled=false",), "The operator is off"),
+        (("auth.tokensSecret.name=callers",), "tokens cross the network in clear"),
+        (("tls.secretName=churn-tls",), "curl -sk https://localhost:8000/health"),
+        (("auth.tokensSecret.name=callers",), '-H "Authorization: Bearer $TOKEN" http://localhost:8000/predict'),
     ],
 )
 def test_a_warning_is_given_where_it_applies(settings: tuple[str, ...], warning: str) -> None:

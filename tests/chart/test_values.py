@@ -35,6 +35,9 @@ PUBLIC_KEY = "-----BEGIN PUBLIC KEY----- …"
         ("cache.ttlSeconds=0", "/cache/ttlSeconds"),
         ("cache.url=http://redis", "/cache/url"),
         ("cache.keySecret.value=secret", "/cache/keySecret"),
+        ("tls.secretName=Not_A_Name", "/tls/secretName"),
+        ("tls.key=secret", "/tls"),
+        ("auth.token=secret", "/auth"),
         ("model.path=/models/churn", "/model/path"),
         ("model.digest=0000", "/model/digest"),
         ("model.name=Churn/1", "/model/name"),
@@ -69,6 +72,8 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
     [
         (("cache.url=redis://redis", "cache.urlSecret.name=redis"), "cache.url and cache.urlSecret.name both say"),
         (("cache.size=64Mi", "cache.keySecret.name=redis"), "cache.keySecret.name signs what is in a Redis"),
+        (("tls.clientCASecret.name=clients",), "without tls.secretName nothing is served over TLS"),
+        (("tls.secretName=churn", "auth.tokensSecret.name=churn"), "the key of the certificate would be a token"),
         (("cache.url=redis://redis", 'env=[{"name":"CACHE_URL","value":"redis://other"}]'), "env has CACHE_URL"),
         (("artifactPolicy=signed",), "artifactPolicy is signed, and nothing says whose signatures count"),
         (("signing.publicKeySecret.name=keys",), "artifactPolicy is digest, under which no signature is looked at"),

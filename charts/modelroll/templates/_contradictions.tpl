@@ -10,6 +10,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.signing" . -}}
 {{- include "modelroll.contradictions.persistence" . -}}
 {{- include "modelroll.contradictions.cache" . -}}
+{{- include "modelroll.contradictions.access" . -}}
 {{- include "modelroll.contradictions.scaling" . -}}
 {{- include "modelroll.contradictions.pod" . -}}
 {{- include "modelroll.contradictions.monitoring" . -}}

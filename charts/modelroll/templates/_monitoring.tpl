@@ -108,6 +108,22 @@ relabelings:
   annotations:
     summary: {{`'{{ $labels.job }} is sent other values of {{ $labels.input }} than {{ $labels.model }} {{ $labels.model_version }} was trained on: {{ printf "%.2f" $value }}.'`}}
 {{- end }}
+- alert: ModelrollCertificateExpires
+  expr: |-
+    min by (namespace, job, pod) (modelroll_certificate_expiry_timestamp_seconds{ {{- $server -}} }) - time()
+      < {{ mul $rules.certificate.days 86400 }}
+  for: {{ $rules.certificate.for }}
+  labels:
+    severity: warning
+  annotations:
+    summary: {{`'The certificate that {{ $labels.pod }} shows is valid for {{ humanizeDuration $value }} more.'`}}
+- alert: ModelrollCredentialsFailing
+  expr: max by (namespace, job, pod, what) (modelroll_credentials_failing{ {{- $server -}} }) > 0
+  for: {{ $rules.credentials.for }}
+  labels:
+    severity: warning
+  annotations:
+    summary: {{`'{{ $labels.pod }} cannot use what its Secret holds: {{ $labels.what }}.'`}}
 {{- if .Values.operator.enabled }}
 - alert: ModelrollRolloutStalled
   expr: |-

@@ -144,6 +144,7 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
 - name: GRPC_MAX_SEND_BYTES
   value: {{ .Values.grpc.maxSendBytes | int64 | quote }}
 {{- end }}
+{{- include "modelroll.access.env" . }}
 - name: WORKERS
   value: {{ include "modelroll.server.workers" . | quote }}
 - name: DRAIN_DELAY
@@ -200,4 +201,5 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
 - name: tmp
   emptyDir:
     sizeLimit: {{ .Values.tmpSizeLimit }}
+{{- include "modelroll.access.volumes" . }}
 {{- end }}

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ import credentials
 import server_process
 from modelroll_server.grpc import prediction_pb2 as pb
 
-CHURN = Path(__file__).parents[3] / "models" / "churn"
+ROOT = Path(__file__).parents[3]
+CHURN = ROOT / "models" / "churn"
+HELM_TEST = ROOT / "charts" / "modelroll" / "files" / "test_predict.py"
 SHOP, DESK = "shop-0123456789abcdef", "desk-0123456789abcdef"
 PREDICT = "/modelroll.v1.PredictionService/Predict"
 
@@ -87,6 +90,16 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 def client(guarded: Guarded) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=guarded.server.url, verify=guarded.trust) as found:
         yield found
+
+
+def helm_test(server: server_process.ServerProcess, **environment: object) -> "subprocess.CompletedProcess[str]":
+    """What `helm test` runs in the cluster."""
+    addresses = {"SERVICE": server.url, "MANAGEMENT": f"http://127.0.0.1:{server.management_port}"}
+    found = {name: str(value) for name, value in environment.items()}
+    command = [sys.executable, str(HELM_TEST)]
+    return subprocess.run(
+        command, env={**os.environ, **addresses, **found}, capture_output=True, text=True, check=False
+    )
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -239,6 +252,16 @@ def test_the_command_line_asks_with_the_authority_and_the_token(guarded: Guarded
     assert "--token" in refused.stderr
 
 
+def test_helm_test_trusts_the_secret_and_no_other_certificate(guarded: Guarded, tmp_path: Path) -> None:
+    trusted = guarded.tls.place / "tls.crt"
+    asked = helm_test(guarded.server, TRUSTED=trusted, TOKENS=guarded.tokens.place)
+    assert (asked.returncode, "/predict: 400" in asked.stdout) == (0, True), asked.stderr
+    other = tmp_path / "tls.crt"
+    other.write_bytes(guarded.authority.issue().chain)
+    refused = helm_test(guarded.server, TRUSTED=other, TOKENS=guarded.tokens.place)
+    assert (refused.returncode, "cannot be reached" in refused.stderr) == (1, True)
+
+
 async def test_certificate_and_tokens_are_replaced_and_no_request_fails(
     guarded: Guarded, row: dict[str, Any], expected: dict[str, tuple[Any, list[float]]]
 ) -> None:
@@ -344,6 +367,8 @@ def test_only_clients_with_a_certificate_are_spoken_to_where_an_authority_is_nam
         for nobody in (authority.trust(), authority.trust(later.issue(), tmp_path / "other.pem")):
             with pytest.raises(httpx.HTTPError):
                 httpx.post(f"{server.url}/predict", json=row, verify=nobody)
+        asked = helm_test(server, TRUSTED=tls.place / "tls.crt", WANTS_CERTIFICATES="true")
+        assert asked.returncode == 0, asked.stderr
         guarded = Guarded(server, authority, one, tls, tls)
         for pair, code in (((one.key, one.chain), None), ((None, None), grpc.StatusCode.UNAVAILABLE)):
             trust = grpc.ssl_channel_credentials(authority.pem, *pair)
