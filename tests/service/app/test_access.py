@@ -117,6 +117,11 @@ def test_everything_but_the_health_of_the_server_needs_a_token(
     for path in ("/predict", "/batch_predict", "/predict/stream", "/health", "/v2/models/churn/infer"):
         assert client.post(path, json=row).status_code == 401, path
         assert client.post(path, content=iter([b"{", b"}"])).status_code == 401, path
+    person = client.get("/", headers={"accept": "text/html,*/*"})
+    assert (person.status_code, person.headers["www-authenticate"]) == (401, "Bearer")
+    assert "A token is needed" in person.text
+    assert "churn" not in person.text
+    assert client.get("/page/page.js").status_code == 200
     assert client.get("/health").json()["model_version"] == "1.2.0"
     assert client.head("/health").status_code == 200
     assert client.post("/predict", json=row, headers=bearer(SHOP)).json()["model_version"] == "1.2.0"

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 import browser
+import credentials
 import server_process
 from browser import Browser
 from server_process import ServerProcess
@@ -114,6 +115,38 @@ async def test_numbers_are_sent_with_every_digit_that_was_typed(server: ServerPr
     ):
         await chromium.type("[data-name=tenure]", typed)
         assert f'"tenure": {sent}, ' in await chromium.evaluate(text("curl"))
+
+
+async def test_who_has_a_token_signs_in_and_signs_in_again_when_it_is_replaced(
+    tmp_path: Path, mount: Path, chromium: Browser
+) -> None:
+    first, second = "first-0123456789abcdef", "second-0123456789abcdef"
+    tokens = credentials.Mounted(tmp_path / "tokens", {"person": first.encode()})
+    signed_in = "document.getElementById('form') !== null"
+    with server_process.serving(
+        tmp_path / "log", environment=environment(mount, TOKENS_DIR=str(tokens.place))
+    ) as server:
+        await asyncio.to_thread(server.wait_for_live, "1.2.0")
+        await chromium.open(f"{server.url}/")
+        await chromium.type("#token", "another-0123456789abcdef")
+        await chromium.click("#go")
+        await chromium.wait_for(f"{text('sign-in-error')} === 'The server does not know this token.'")
+        assert "churn" not in await chromium.evaluate("document.documentElement.outerHTML")
+        await chromium.type("#token", first)
+        await chromium.click("#go")
+        await chromium.wait_for(signed_in)
+        await chromium.click("#predict")
+        await chromium.wait_for(PREDICTED)
+        command = await chromium.evaluate(text("curl"))
+        assert '-H "Authorization: Bearer $TOKEN"' in command
+        tokens.replace({"person": second.encode()})
+        await chromium.wait_for("document.getElementById('sign-in') !== null")
+        await chromium.type("#token", second)
+        await chromium.click("#go")
+        await chromium.wait_for(signed_in)
+        await chromium.evaluate("location.reload()")
+        await chromium.wait_for(signed_in)  # the tab remembers
+    assert [one for one in chromium.complaints if "401" not in one and "ERR_" not in one] == []
 
 
 async def test_a_swap_shows_without_a_reload_and_keeps_what_was_typed(

@@ -74,6 +74,8 @@ class InferenceApp:
             **({} if page is None else page.routes),
         }
         self._callers = callers
+        self._page = page
+        self._open = {"/health"} if page is None else {"/health", *page.assets}  # balancers ask, and browsers
         self._offered = {"/predict": predictions.ONE, "/batch_predict": predictions.MANY}
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -213,7 +215,7 @@ class InferenceApp:
     def _is_admitted(self, exchange: Exchange, callers: Callers) -> bool:
         """Whether a request may be answered: by its token, or as one that needs none."""
         path, method = exchange.scope["path"], exchange.scope["method"]
-        if path == "/health" and method in {"GET", "HEAD"}:  # balancers ask, and have no token
+        if path in self._open and method in {"GET", "HEAD"}:
             return True
         if self.repository is not None and path.startswith("/v2/repository/"):  # it has a token of its own
             return True
@@ -224,7 +226,14 @@ class InferenceApp:
         exchange.version = None  # which its caller need not learn
         if wire.is_waiting_to_send(exchange.receive) or not await body.discard(exchange.receive):
             wire.end_with_answer(exchange.receive)
-        raise callers.refusal(exchange.heads.get(b"authorization"))
+        refusal = callers.refusal(exchange.heads.get(b"authorization"))
+        if (
+            self._page is not None
+            and exchange.scope["path"] == "/"
+            and b"text/html" in exchange.heads.get(b"accept", b"")
+        ):
+            return await self._page.sign_in()
+        raise refusal
 
     def _find(self, path: str) -> Route | None:
         """The routes whose paths name a model."""

@@ -17,6 +17,21 @@ function element(name, className, ...content) {
   return made;
 }
 
+// --- Who asks ---------------------------------------------------------------------------------------------------------
+
+const token = () => sessionStorage.getItem("token"); // until the tab is closed
+
+/** The headers of a request, with the token if one was given. */
+const headers = (more = {}) => (token() === null ? more : { ...more, authorization: `Bearer ${token()}` });
+
+/** Ask for a token: the first time, or again when the one before is not taken any more. */
+async function signIn() {
+  const refused = token() !== null;
+  if (refused) sessionStorage.removeItem("token");
+  if (at("sign-in") === null) location.reload();
+  else if (refused) at("sign-in-error").textContent = "The server does not know this token.";
+}
+
 // --- What is asked ---------------------------------------------------------------------------------------------------
 
 const controls = () => [...document.querySelectorAll("[data-kind]")];
@@ -59,7 +74,8 @@ function row() {
 const address = () => new URL("predict", document.baseURI).href;
 
 function showCommand() {
-  at("curl").textContent = `curl -s ${address()} --json '${row().replaceAll("'", "'\\''")}'`;
+  const who = token() === null ? "" : '-H "Authorization: Bearer $TOKEN" ';
+  at("curl").textContent = `curl -s ${who}${address()} --json '${row().replaceAll("'", "'\\''")}'`;
 }
 
 // --- What is answered ------------------------------------------------------------------------------------------------
@@ -142,7 +158,7 @@ async function predict() {
   try {
     const answer = await fetch(address(), {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: headers({ "content-type": "application/json" }),
       body: row(),
     });
     const body = await answer.json();
@@ -194,7 +210,7 @@ function showNumbers(live) {
 
 /** Take the page of another version over, and keep what was typed into fields that it has, too. */
 async function renew() {
-  const answer = await fetch("./", { cache: "no-store" });
+  const answer = await fetch("./", { cache: "no-store", headers: headers() });
   const next = new DOMParser().parseFromString(await answer.text(), "text/html");
   const page = next.getElementById("page");
   const digest = page?.dataset.digest;
@@ -221,7 +237,11 @@ function isChanged(control) {
 
 async function look() {
   try {
-    const live = await (await fetch("page/live", { cache: "no-store" })).json();
+    if (at("sign-in") && token() === null) return;
+    const answer = await fetch("page/live", { cache: "no-store", headers: headers() });
+    if (answer.status === 401) return await signIn();
+    const live = await answer.json();
+    if (at("sign-in") && !live.digest) at("sign-in-error").textContent = "No model is live yet. This page looks again by itself.";
     if (live.digest && live.digest !== at("page").dataset.digest) await renew();
     if (at("live") && live.digest) showNumbers(live);
     document.body.classList.remove("lost");
@@ -238,6 +258,13 @@ async function follow() {
 }
 
 function begin() {
+  at("sign-in")?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    at("sign-in-error").textContent = "";
+    sessionStorage.setItem("token", at("token").value.trim());
+    look();
+  });
+  if (token() !== null) document.querySelector("nav")?.remove(); // a link shows no token
   const form = at("form");
   if (form === null) return; // nothing is live yet
   form.addEventListener("submit", (event) => {

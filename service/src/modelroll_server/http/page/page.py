@@ -56,6 +56,7 @@ class Page:
 
     Attributes:
         routes: What it answers, by path.
+        assets: Those of them that are the same whatever the model is.
     """
 
     def __init__(self, registry: Registry, inference: Inference, numbers: Numbers) -> None:
@@ -65,6 +66,12 @@ class Page:
         assets: dict[str, Endpoint] = {f"/page/{name}": functools.partial(_asset, name) for name in _ASSETS}
         found: dict[str, Endpoint] = {"/": self._page, "/page/live": self._live, **assets}
         self.routes: dict[str, Route] = {path: (_GET, endpoint) for path, endpoint in found.items()}
+        self.assets = frozenset(assets)
+
+    async def sign_in(self) -> Response:
+        """What a person without a token gets at `/`: a field for one. It says nothing of the model."""
+        content = await asyncio.to_thread((_FILES / "sign_in.html").read_bytes)
+        return Response(401, content, [_HTML, *_STRICT, _NEVER_KEPT, (b"www-authenticate", b"Bearer")])
 
     async def _page(self, exchange: Exchange) -> Response:
         reason = ""
