@@ -142,7 +142,15 @@ async def test_what_is_not_sampled_is_not_sent(connect: Callable[..., Traces], s
     assert 'trace_spans_total{outcome="sent"} 5.0' in _exposed(traces)
 
 
-async def test_a_failure_of_the_server_is_one_of_the_span_and_a_line_of_the_log_names_the_trace(
+def test_as_many_are_sampled_as_was_asked_for(connect: Callable[..., Traces]) -> None:
+    traces = connect(OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0.5")
+    begun = [traces.begin("POST", "server", 0.0, parent) for parent in (None, "nonsense") for _ in range(2000)]
+    for those in (begun[:2000], begun[2000:]):
+        assert 800 < sum(trace is not None for trace in those) < 1200
+    assert all(traces.begin("POST", "server", 0.0, SAMPLED["traceparent"]) for _ in range(20))
+
+
+async def test_a_failure_of_the_server_is_one_of_the_span_and_a_callers_is_not(
     connect: Callable[..., Traces], sent: Collector
 ) -> None:
     def fail(_: Table) -> None:

@@ -53,7 +53,7 @@ def end(exchange: Exchange, status: int | None) -> None:
     if exchange.error is not None:
         found["modelroll.error.code"] = exchange.error
     if status is None:
-        found["error.type"] = error = "disconnected"
+        found["error.type"] = "disconnected"  # which is no fault of ours
     else:
         found["http.response.status_code"] = status
         if status >= 500:

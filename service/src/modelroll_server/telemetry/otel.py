@@ -185,8 +185,11 @@ class _Sampling(RandomIdGenerator):
             return self._follows and _UNSAMPLED.fullmatch(traceparent) is not None
         if self._bound is None:
             return False
-        self.trace_id = drawn = random.getrandbits(128) or 1
-        return drawn & TraceIdRatioBased.TRACE_ID_LIMIT >= self._bound
+        drawn = random.getrandbits(128) or 1
+        if drawn & TraceIdRatioBased.TRACE_ID_LIMIT >= self._bound:
+            return True
+        self.trace_id = drawn
+        return False
 
     def generate_trace_id(self) -> int:
         return super().generate_trace_id() if self.trace_id is None else self.trace_id
