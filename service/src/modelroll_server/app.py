@@ -197,23 +197,14 @@ class App:
                 management_port=management_socket.getsockname()[1],
                 docs=listening.documentation(inference_socket, self._access.tls),
             )
-            leaving = asyncio.create_task(self._terminated.wait())
-            # Any of these ends before the signal only by a fault, which must not leave half a server behind.
-            parts = {leaving, serving, speaking, managing, watching, guarding}
-            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            leaving.cancel()
+            await told(self._terminated, serving, speaking, managing, watching, guarding)
             await self._drain(watching)
             stopping = asyncio.create_task(self._stop_grpc(speaking, grace))
             await self._close(inference, watching)
             await serving
             await stopping
-            management.should_exit = True
-            await managing
             guarding.cancel()
-            if self._cache is not None:
-                await self._cache.close()
-            if not watching.cancelled():
-                watching.result()
+            await end(management, managing, watching, self._cache)
 
     async def _speak_grpc(self) -> None:
         """Serve gRPC until it is stopped. Importing it takes a while, and the HTTP ports do not wait for that."""
@@ -291,6 +282,35 @@ class App:
             self._terminated.set()
 
         loop.add_signal_handler(signal.SIGINT, interrupt)
+
+
+async def told(to_end: asyncio.Event, *parts: asyncio.Task[Any]) -> None:
+    """Wait until a process is told to end, or one of its parts ends before: by a fault, which must not leave half."""
+    leaving = asyncio.create_task(to_end.wait())
+    await asyncio.wait({leaving, *parts}, return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+
+
+async def end(
+    management: Listener, managing: asyncio.Task[None], watching: asyncio.Task[None], cache: Cache | None
+) -> None:
+    """Close what a process has beside its answering, once that has ended.
+
+    Args:
+        management: The listener of the management port.
+        managing: What serves it.
+        watching: What follows targets, which was told to end.
+        cache: Of answers.
+
+    Raises:
+        Exception: what ended `watching` before it was told to.
+    """
+    management.should_exit = True
+    await managing
+    if cache is not None:
+        await cache.close()
+    if watching.done() and not watching.cancelled():
+        watching.result()
 
 
 def run(settings: Settings, traces: Traces | None = None) -> None:

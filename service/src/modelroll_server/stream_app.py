@@ -15,7 +15,7 @@ import structlog
 import uvloop
 
 from modelroll_server import errors, listening
-from modelroll_server.app import Answering
+from modelroll_server.app import Answering, end, told
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.management_app import ManagementApp
 from modelroll_server.registry import sources
@@ -105,11 +105,8 @@ class StreamApp:
                 group=terms.group,
                 consumer=terms.consumer,
             )
-            leaving = asyncio.create_task(self._terminated.wait())
             reading = asyncio.create_task(self._consumption.run())
-            # Any of these ends before the signal only by a fault, which must not leave half a process behind.
-            await asyncio.wait({leaving, managing, watching, reading}, return_when=asyncio.FIRST_COMPLETED)
-            leaving.cancel()
+            await told(self._terminated, managing, watching, reading)
             self._lifecycle.draining = self._registry.draining = True
             _log.info("draining", seconds=settings.shutdown_timeout)
             watching.cancel()
@@ -118,12 +115,7 @@ class StreamApp:
                 await reading
             await self._consumption.stop()
             self._watcher.close()
-            management.should_exit = True
-            await managing
-            if self._cache is not None:
-                await self._cache.close()
-            if watching.done() and not watching.cancelled():
-                watching.result()
+            await end(management, managing, watching, self._cache)
             _log.info("left")
 
     def close(self) -> None:

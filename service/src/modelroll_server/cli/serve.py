@@ -1,16 +1,13 @@
 """`modelroll serve`: settings from flags and environment, then the server."""
 
-import logging
 import os
-import sys
-import threading
-from pathlib import Path
 from typing import Any
 
 import click
 
 from modelroll_server import settings as configuration
-from modelroll_server.telemetry import cpu, logs, traces
+from modelroll_server.cli import process
+from modelroll_server.telemetry import cpu, traces
 
 
 @click.command()
@@ -52,29 +49,8 @@ def serve(path: str | None, **flags: Any) -> None:
 
     Without PATH the environment says what to serve (MODEL_PATH, TARGET_DIR, …); a flag wins over its variable.
     """
-    environment = dict(os.environ)
-    if path is not None:
-        # A person names a path of this machine, and trusts it.
-        flags["model_path"] = str(Path(path).absolute())
-        environment.setdefault("ARTIFACT_POLICY", "any")
-        environment.setdefault("LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
-    try:
-        settings = configuration.from_environment(environment, flags)
-    except configuration.SettingsError as error:
-        click.echo(f"modelroll: {error}", err=True)
-        sys.exit(2)
-    logs.configure(settings.log_level, settings.log_format)
-    # Before numpy is imported. One thread a computation: several requests are computed side by side instead, on as
-    # many threads as there are CPUs.
-    os.environ.update(cpu.thread_variables(1, os.environ))
-    from modelroll_server import errors
-
-    try:
-        _run(settings)
-    except errors.ModelrollError as error:
-        click.echo(f"modelroll: {error}", err=True)
-        sys.exit(1)
-    leave()
+    settings = process.configured(path, flags)
+    process.run(lambda: _run(settings))
 
 
 def _run(settings: configuration.Settings) -> None:
@@ -87,12 +63,3 @@ def _run(settings: configuration.Settings) -> None:
         from modelroll_server.workers import parent
 
         parent.run(settings, workers)
-
-
-def leave() -> None:
-    """End now, also when a computation that nobody waits for still runs in a thread."""
-    busy = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
-    if busy:
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)

@@ -1,15 +1,11 @@
 """`modelroll stream`: settings from flags and environment, then a consumer of a broker's events."""
 
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from modelroll_server import settings as configuration
-from modelroll_server.cli import serve
-from modelroll_server.telemetry import cpu, logs
+from modelroll_server.cli import process
 
 
 @click.command()
@@ -44,25 +40,7 @@ def stream(path: str | None, **flags: Any) -> None:
     Each event is a JSON row, and gets one answer, or a dead letter with the reason; at least one, whatever dies. Start
     as many processes of one group as you like. Without PATH the environment says what to load, as for `serve`.
     """
-    environment = dict(os.environ)
-    if path is not None:
-        # A person names a path of this machine, and trusts it.
-        flags["model_path"] = str(Path(path).absolute())
-        environment.setdefault("ARTIFACT_POLICY", "any")
-        environment.setdefault("LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
-    try:
-        settings = configuration.from_environment(environment, flags)
-        configuration.check_streams(settings)
-    except configuration.SettingsError as error:
-        click.echo(f"modelroll: {error}", err=True)
-        sys.exit(2)
-    logs.configure(settings.log_level, settings.log_format)
-    os.environ.update(cpu.thread_variables(1, os.environ))  # before numpy is imported
-    from modelroll_server import errors, stream_app
+    settings = process.configured(path, flags, configuration.check_streams)
+    from modelroll_server import stream_app
 
-    try:
-        stream_app.run(settings)
-    except errors.ModelrollError as error:
-        click.echo(f"modelroll: {error}", err=True)
-        sys.exit(1)
-    serve.leave()
+    process.run(lambda: stream_app.run(settings))
