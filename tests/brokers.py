@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,12 +69,18 @@ class Broker(Protocol):
     def start(self) -> None:
         """Start it again."""
 
+    def freeze(self) -> None:
+        """Let it hold its connections and answer nothing."""
+
+    def thaw(self) -> None:
+        """Let it go on."""
+
 
 class Redis(redis_process.RedisProcess):
     """A Redis that has on disk whatever it said yes to."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory, "--appendonly", "yes", "--appendfsync", "everysec")
+    def __init__(self, directory: Path, *more: str) -> None:
+        super().__init__(directory, "--appendonly", "yes", "--appendfsync", "everysec", *more)
 
     async def prepare(self, *names: str) -> None:
         """Nothing: what is written to is made."""
@@ -138,12 +145,25 @@ class _Process(abc.ABC):
             self._process.kill()
             self._process.wait()
 
+    def freeze(self) -> None:
+        """Let it hold its connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
 
 class Nats(_Process):
     """A NATS server with JetStream."""
 
-    def __init__(self, directory: Path) -> None:
+    options: Mapping[str, Any] = {}  # of a client
+
+    def __init__(self, directory: Path, *more: str) -> None:
         super().__init__(directory)
+        self._more = more
         self.start()
 
     @property
@@ -155,7 +175,8 @@ class Nats(_Process):
         """The program and its arguments."""
         program = nats_server()
         assert program is not None
-        return [program, "-js", "-sd", str(self.directory / "jetstream"), "-a", "127.0.0.1", "-p", str(self.port)]
+        kept = ["-js", "-sd", str(self.directory / "jetstream")]
+        return [program, *kept, "-a", "127.0.0.1", "-p", str(self.port), *self._more]
 
     async def prepare(self, *names: str) -> None:
         """A stream of its own for each subject; JetStream keeps nothing else."""
@@ -194,11 +215,16 @@ class Nats(_Process):
             await reader.unsubscribe()
         return records
 
+    async def delete(self, name: str) -> None:
+        """The stream of a subject."""
+        async with self._connected() as stream:
+            await stream.delete_stream(await stream.find_stream_name_by_subject(name))
+
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[Any]:
         import nats
 
-        client = await nats.connect(self.url, allow_reconnect=False)
+        client = await nats.connect(self.url, allow_reconnect=False, **self.options)
         try:
             yield client.jetstream(timeout=START_SECONDS)
         finally:
@@ -209,17 +235,22 @@ class Kafka(_Process):
     """One Kafka broker, its own controller."""
 
     PARTITIONS = 4
+    options: Mapping[str, Any] = {}  # of a client
+    protocol = "PLAINTEXT"
+    properties = ""  # what else it is told
+    format_options: tuple[str, ...] = ()
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        controller = _free_port()
+        controller, own = _free_port(), _free_port()
         (directory / "broker.properties").write_text(
             f"""\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{self.port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=CLIENTS://127.0.0.1:{self.port},OWN://127.0.0.1:{own},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=CLIENTS://127.0.0.1:{self.port},OWN://127.0.0.1:{own}
+listener.security.protocol.map=CLIENTS:{self.protocol},OWN:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=OWN
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 log.dirs={directory / "kept"}
@@ -229,10 +260,12 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+{self.properties}
 """
         )
         properties = str(directory / "broker.properties")
-        format_ = [*self._java(), "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties]
+        tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg"]
+        format_ = [*tool, "-c", properties, *self.format_options]
         subprocess.run(format_, check=True, capture_output=True)
         self.start()
 
@@ -249,7 +282,7 @@ group.initial.rebalance.delay.ms=0
         """Topics."""
         from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-        client = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{self.port}")
+        client = AIOKafkaAdminClient(bootstrap_servers=self._server, **self.options)
         await client.start()
         await client.create_topics([NewTopic(name, self.PARTITIONS, 1) for name in names])
         await client.close()
@@ -258,7 +291,7 @@ group.initial.rebalance.delay.ms=0
         """Send events."""
         from aiokafka import AIOKafkaProducer
 
-        producer = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{self.port}", acks="all", enable_idempotence=True)
+        producer = AIOKafkaProducer(bootstrap_servers=self._server, acks="all", enable_idempotence=True, **self.options)
         try:
             await producer.start()
             sent = [
@@ -275,7 +308,7 @@ group.initial.rebalance.delay.ms=0
         """Everything that is there."""
         from aiokafka import AIOKafkaConsumer, TopicPartition
 
-        consumer = AIOKafkaConsumer(bootstrap_servers=f"127.0.0.1:{self.port}", auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._server, auto_offset_reset="earliest", **self.options)
         await consumer.start()
         partitions = [TopicPartition(name, number) for number in range(self.PARTITIONS)]
         consumer.assign(partitions)
@@ -288,6 +321,10 @@ group.initial.rebalance.delay.ms=0
                     records.append(Record(headers, one.value or b""))
         await consumer.stop()
         return records
+
+    @property
+    def _server(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     @staticmethod
     def _java() -> list[str]:

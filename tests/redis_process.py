@@ -16,13 +16,13 @@ def command() -> str | None:
 
 
 class RedisProcess:
-    """One server, which keeps nothing on disk unless its arguments say so."""
+    """One server, which keeps nothing on disk unless its arguments say so; in these PORT stands for its port."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._directory = directory
-        self._arguments = arguments
+        self._arguments = [one.replace("PORT", str(self.port)) for one in arguments]
         self.start()
 
     @property
@@ -43,6 +43,8 @@ class RedisProcess:
                     connection.sendall(b"PING\r\n")
                     if connection.recv(100):
                         return
+            except ConnectionResetError:  # by one that speaks TLS alone
+                return
             except OSError:
                 assert time.monotonic() < end, "redis-server did not start"
                 assert self._process.poll() is None, "redis-server ended at once"

@@ -6,6 +6,7 @@ import pytest
 
 from modelroll_server import settings
 from modelroll_server.settings import SettingsError
+from modelroll_server.stream import terms
 
 
 def test_defaults_are_those_of_the_seams_page() -> None:
@@ -136,7 +137,7 @@ def test_a_cache_url_and_its_key_are_not_shown(url: str) -> None:
 )
 def test_a_broker_is_named_by_its_address_which_is_not_shown(url: str) -> None:
     found = settings.from_environment({"MODEL_PATH": "a", "STREAM_URL": url, "STREAM_INPUT": "sensors"})
-    settings.check_streams(found)
+    terms.of(found)
     assert found.stream_url == url
     assert url not in repr(found)
 
@@ -156,13 +157,53 @@ def test_what_streams_need_is_asked_for_by_name() -> None:
     given = {"MODEL_PATH": "a"}
     for name, value in (("STREAM_URL", "redis://redis"), ("STREAM_INPUT", "sensors")):
         with pytest.raises(SettingsError, match=f"^{name} is not set"):
-            settings.check_streams(settings.from_environment(given))
+            terms.of(settings.from_environment(given))
         given[name] = value
-    settings.check_streams(settings.from_environment(given))
+    terms.of(settings.from_environment(given))
     with pytest.raises(SettingsError, match="STREAM_DEAD may not be STREAM_INPUT"):
-        settings.check_streams(settings.from_environment({**given, "STREAM_DEAD": "sensors"}))
+        terms.of(settings.from_environment({**given, "STREAM_DEAD": "sensors"}))
     with pytest.raises(SettingsError, match="WORKERS may be 1 for streams"):
-        settings.check_streams(settings.from_environment({**given, "WORKERS": "2"}))
+        terms.of(settings.from_environment({**given, "WORKERS": "2"}))
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "said"),
+    [
+        ("redis://redis", {"STREAM_USER": "a"}, "STREAM_USER is set, and STREAM_PASSWORD is not"),
+        ("redis://a:b@redis", {"STREAM_PASSWORD": "secret"}, "say it in one place"),
+        ("nats://nats", {"STREAM_PASSWORD": "secret"}, "NATS needs STREAM_USER"),
+        ("kafka://kafka", {"STREAM_PASSWORD": "secret"}, "Kafka needs STREAM_USER and STREAM_SASL"),
+        ("kafka://kafka", {"STREAM_PASSWORD": "secret", "STREAM_USER": "a"}, "Kafka needs STREAM_USER and STREAM_SASL"),
+        ("kafka://kafka", {"STREAM_SASL": "plain"}, "STREAM_SASL is how Kafka"),
+        ("redis://redis", {"STREAM_SASL": "plain", "STREAM_PASSWORD": "secret"}, "STREAM_SASL is how Kafka"),
+        ("redis://redis", {"STREAM_CA": "ca.pem"}, "STREAM_URL is one without"),
+        ("rediss://redis", {"STREAM_CERTIFICATE": "tls.pem"}, "belong together"),
+        (
+            "rediss://redis",
+            {"STREAM_CA": "absent.pem"},
+            "STREAM_CA may be a PEM file; .*absent.pem cannot be used: No such",
+        ),
+        ("tls://nats", {"STREAM_CA": __file__}, "STREAM_CA may be a PEM file; .* cannot be used: it is none"),
+        (
+            "tls://nats",
+            {"STREAM_CERTIFICATE": __file__, "STREAM_KEY": __file__},
+            "STREAM_CERTIFICATE or STREAM_KEY may be a PEM file",
+        ),
+    ],
+)
+def test_who_a_broker_knows_is_said_in_full_and_once(url: str, more: dict[str, str], said: str) -> None:
+    given = {"MODEL_PATH": "a", "STREAM_INPUT": "sensors", "STREAM_URL": url, **more}
+    with pytest.raises(SettingsError, match=said) as refused:
+        terms.of(settings.from_environment(given))
+    assert "secret" not in str(refused.value)
+    assert "secret" not in repr(settings.from_environment(given))
+
+
+def test_what_a_consumer_is_told_shows_no_password() -> None:
+    given = {"MODEL_PATH": "a", "STREAM_INPUT": "sensors", "STREAM_URL": "nats://a:secret@one:4222,nats://two:4222"}
+    assert terms.of(settings.from_environment(given)).shown == "nats://one:4222,two:4222"
+    given = {**given, "STREAM_URL": "tls://one", "STREAM_USER": "a", "STREAM_PASSWORD": "secret"}
+    assert "secret" not in repr(terms.of(settings.from_environment(given)))
 
 
 def test_nothing_to_serve_is_refused() -> None:

@@ -96,6 +96,18 @@ class Settings:
     """Seconds that requests in flight get after the delay."""
     stream_url: str | None = dataclasses.field(default=None, repr=False)
     """The broker of `modelroll stream`: redis://, rediss://, kafka://, kafka+ssl://, nats:// or tls://."""
+    stream_user: str | None = None
+    """Whom the broker knows this client as, where its address does not say it."""
+    stream_password: str | None = dataclasses.field(default=None, repr=False)
+    """What proves that."""
+    stream_sasl: str | None = None
+    """How Kafka is shown the two: plain, scram-sha-256 or scram-sha-512."""
+    stream_ca: Path | None = None
+    """PEM file of those whose certificates are trusted of brokers over TLS; absent: those that the system trusts."""
+    stream_certificate: Path | None = None
+    """PEM file of this client's own certificate, where a broker asks for one."""
+    stream_key: Path | None = None
+    """PEM file of that certificate's key."""
     stream_input: str | None = None
     """The stream, topic or subject that events are read from."""
     stream_output: str | None = None
@@ -145,23 +157,6 @@ def from_environment(environment: Mapping[str, str], flags: Mapping[str, Any] | 
     if "tls_client_ca" in given and "tls_dir" not in given:
         raise SettingsError("TLS_CLIENT_CA is set, and is looked at only where TLS_DIR is set")
     return Settings(**given)
-
-
-def check_streams(settings: Settings) -> None:
-    """See that what `modelroll stream` needs is there.
-
-    Raises:
-        SettingsError: it is not, or cannot go together.
-    """
-    if settings.stream_url is None:
-        raise SettingsError("STREAM_URL is not set: name a broker, such as redis://host:6379/0")
-    if settings.stream_input is None:
-        raise SettingsError("STREAM_INPUT is not set: name the stream, topic or subject to read events from")
-    named = (settings.stream_output, settings.stream_dead)
-    if settings.stream_input in named:
-        raise SettingsError("STREAM_OUTPUT and STREAM_DEAD may not be STREAM_INPUT: answers would be read as events")
-    if settings.workers != 1:
-        raise SettingsError("WORKERS may be 1 for streams: start more processes of the same STREAM_GROUP instead")
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
@@ -296,7 +291,7 @@ def _broker(name: str, text: str) -> str:
             f"{name} may be an address such as redis://host:6379/0, kafka://host:9092 or nats://host:4222"
         )
     if text.startswith("kafka") and "@" in text:
-        raise SettingsError(f"{name} may have no user and no password for Kafka: SASL is not spoken")
+        raise SettingsError(f"{name} may have no user and no password for Kafka: set STREAM_USER and STREAM_PASSWORD")
     return text
 
 
@@ -394,6 +389,12 @@ _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
     "unready_after": _seconds,
     "shutdown_timeout": _seconds,
     "stream_url": _broker,
+    "stream_user": _text,
+    "stream_password": _text,
+    "stream_sasl": _choice("plain", "scram-sha-256", "scram-sha-512"),
+    "stream_ca": _path,
+    "stream_certificate": _path,
+    "stream_key": _path,
     "stream_input": _channel,
     "stream_output": _channel,
     "stream_dead": _channel,

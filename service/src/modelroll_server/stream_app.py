@@ -1,15 +1,11 @@
 """The process of `modelroll stream`: as `app`, with a broker where that has the ports of inference.
 
 Owns construction, signals and the drain. It follows targets, loads, and says of itself on the management port what a
-server does: to the operator its pods are pods like any others.
+server does.
 """
 
 import asyncio
-import contextlib
-import secrets
 import signal
-import socket
-import urllib.parse
 
 import structlog
 import uvloop
@@ -22,10 +18,9 @@ from modelroll_server.registry import sources
 from modelroll_server.registry.marker import Marker
 from modelroll_server.registry.watcher import Watcher
 from modelroll_server.settings import Settings
-from modelroll_server.stream import consuming
+from modelroll_server.stream import consuming, terms
 from modelroll_server.stream.consuming import Consumption
 from modelroll_server.stream.counts import StreamCounts
-from modelroll_server.stream.events import Terms
 from modelroll_server.stream.handling import Handler
 from modelroll_server.telemetry import cpu
 from modelroll_server.telemetry.metrics import Metrics
@@ -69,21 +64,23 @@ class StreamApp:
             most_bytes=settings.stream_most_bytes,
             most_deliveries=settings.stream_most_deliveries,
         )
-        terms = _terms(settings)
+        self._terms = terms.of(settings)
         try:
-            connect = consuming.named(terms, handler)
+            connect = consuming.named(self._terms, handler)
         except ImportError as error:
             raise NotInstalled(f"{error}: install `modelroll-server[stream]`, which brings FastStream") from error
-        self._consumption = Consumption(connect, self._registry, counts, shown=_shown(terms.url), drain=terms.drain)
-        self._terms = terms
+        self._consumption = Consumption(
+            connect, self._registry, counts, shown=self._terms.shown, drain=self._terms.drain
+        )
 
     async def run(self) -> None:
         """Consume until a signal, then settle what was read.
 
         Raises:
             CannotListen: the port is taken or not ours to take.
+            Refused: the broker does not take this client.
         """
-        settings, terms = self._settings, self._terms
+        settings = self._settings
         with listening.bound(settings.host, settings.management_port) as management_socket:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,12 +95,12 @@ class StreamApp:
                 "listening",
                 host=settings.host,
                 management_port=management_socket.getsockname()[1],
-                broker=_shown(terms.url),
-                input=terms.input,
-                output=terms.output,
-                dead=terms.dead,
-                group=terms.group,
-                consumer=terms.consumer,
+                broker=self._terms.shown,
+                input=self._terms.input,
+                output=self._terms.output,
+                dead=self._terms.dead,
+                group=self._terms.group,
+                consumer=self._terms.consumer,
             )
             reading = asyncio.create_task(self._consumption.run())
             await told(self._terminated, managing, watching, reading)
@@ -111,11 +108,12 @@ class StreamApp:
             _log.info("draining", seconds=settings.shutdown_timeout)
             watching.cancel()
             reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            await asyncio.wait({reading})
             await self._consumption.stop()
             self._watcher.close()
             await end(management, managing, watching, self._cache)
+            if not reading.cancelled():
+                reading.result()
             _log.info("left")
 
     def close(self) -> None:
@@ -129,6 +127,7 @@ def run(settings: Settings) -> None:
     Raises:
         NotInstalled: the extra `stream` is not.
         CannotListen: the port is taken or not ours to take.
+        Refused: the broker does not take this client.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         app = StreamApp(settings)
@@ -136,27 +135,3 @@ def run(settings: Settings) -> None:
             runner.run(app.run())
         finally:
             app.close()
-
-
-def _terms(settings: Settings) -> Terms:
-    assert settings.stream_url is not None
-    assert settings.stream_input is not None
-    return Terms(
-        url=settings.stream_url,
-        input=settings.stream_input,
-        output=settings.stream_output or f"{settings.stream_input}.predictions",
-        dead=settings.stream_dead or f"{settings.stream_input}.dead",
-        group=settings.stream_group,
-        # A name that was used before would be given what a process that died under it was given.
-        consumer=f"{settings.pod_name or socket.gethostname()}-{secrets.token_hex(4)}",
-        batch=settings.stream_batch,
-        claim_after=settings.stream_claim_after,
-        drain=settings.shutdown_timeout,
-    )
-
-
-def _shown(url: str) -> str:
-    """An address without the password that it may hold."""
-    scheme, _, rest = url.partition("://")
-    hosts = ",".join(one.rpartition("@")[2] for one in rest.split(","))
-    return urllib.parse.urlunsplit((scheme, hosts.partition("/")[0], "", "", ""))

@@ -15,7 +15,7 @@ import pytest
 
 import brokers
 from deadly import FATAL, Deadly
-from stream_process import CLAIM_AFTER, EVERY, INPUT, UNHURRIED, Outcome, Start, StreamProcess, settled
+from stream_process import CLAIM_AFTER, EVERY, INPUT, OUTPUT, UNHURRIED, Outcome, Start, StreamProcess, settled
 
 SEED = 7
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as in conftest
@@ -135,6 +135,38 @@ async def test_a_consumer_leaves_in_time_though_its_broker_is_dead(
     assert found.lost(ids) == []
 
 
+async def test_a_frozen_broker_is_said_to_be_away_and_loses_nothing(
+    broker: brokers.Broker, start: Start, row: dict[str, Any]
+) -> None:
+    body = json.dumps(row).encode()
+    stays, leaves = start(broker, **UNHURRIED), start(broker, SHUTDOWN_TIMEOUT="1", **UNHURRIED)
+    for one in (stays, leaves):
+        one.wait_until_ready()
+    ids = [f"event-{number}" for number in range(3000)]
+    await broker.produce(INPUT, [(one, body) for one in ids])
+    broker.freeze()
+    frozen, before = time.monotonic(), _cpu(stays)
+    try:
+        await asyncio.to_thread(_wait_until_away, stays)
+        assert await asyncio.to_thread(leaves.end) == 0
+        share = (_cpu(stays) - before) / (time.monotonic() - frozen)
+        assert share < 0.5, "it waits, and does not try all the time"
+        assert len(stays.said("the broker is not consumed from; it is tried again")) == 1
+        assert stays.get("/livez").status_code == 200
+    finally:
+        broker.thaw()
+    await asyncio.to_thread(stays.wait_until_ready)
+    found = await settled(broker, ids)
+    assert found.lost(ids) == []
+    assert stays.process.poll() is None
+
+
+def _cpu(consumer: StreamProcess) -> float:
+    """Seconds that it has computed."""
+    fields = Path(f"/proc/{consumer.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def test_a_consumer_waits_for_a_broker_that_is_not_there_yet(
     broker: brokers.Broker, start: Start, row: dict[str, Any]
 ) -> None:
@@ -207,6 +239,33 @@ async def test_a_stream_that_was_deleted_is_begun_anew(redis: brokers.Redis, sta
     found = await settled(redis, ["after"])
     assert list(found.answers) == ["after"]
     consumer.wait_until_ready()
+
+
+@pytest.mark.needs("redis")
+async def test_what_was_trimmed_before_anybody_was_given_it_is_not_waited_for(
+    redis: brokers.Redis, start: Start
+) -> None:
+    async with redis.client() as client:
+        await client.xgroup_create(INPUT, "modelroll", id="0", mkstream=True)
+        await redis.produce(INPUT, [(None, b"{") for _ in range(100)])
+        await client.xreadgroup("modelroll", "nobody", {INPUT: ">"}, count=10, noack=True)
+        await client.xtrim(INPUT, maxlen=0, approximate=False)
+    consumer = start(redis)
+    consumer.wait_until_ready()
+    assert consumer.metrics()["stream_lag_events"] == 0
+
+
+@pytest.mark.needs("nats-server")
+@pytest.mark.parametrize("broker", EVERY[1:2], indirect=True)
+async def test_an_output_that_was_deleted_is_made_again(
+    broker: brokers.Nats, start: Start, row: dict[str, Any]
+) -> None:
+    consumer = start(broker)
+    consumer.wait_until_ready()
+    await broker.delete(OUTPUT)
+    await broker.produce(INPUT, [("after", json.dumps(row).encode())])
+    assert list((await settled(broker, ["after"])).answers) == ["after"]
+    assert consumer.process.poll() is None
 
 
 @pytest.mark.needs("redis")

@@ -20,7 +20,7 @@ from modelroll_server.stream import handling
 from modelroll_server.stream.counts import StreamCounts
 from modelroll_server.stream.events import LONGEST_ID, Event, identity, printable
 from modelroll_server.stream.handling import Handler
-from modelroll_server.stream.settling import persistently
+from modelroll_server.stream.settling import Persistence
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.tensors import Table
 
@@ -128,10 +128,10 @@ async def test_what_a_broker_does_not_take_is_tried_again_until_it_does() -> Non
             raise ConnectionError
         return "taken"
 
-    assert await persistently(take) == "taken"
+    assert await Persistence()(take) == "taken"
     assert len(tries) == 3
     with pytest.raises(KeyError):
-        await persistently(refuse, unless=(KeyError,))
+        await Persistence()(refuse, unless=(KeyError,))
 
 
 async def refuse() -> None:

@@ -4,13 +4,17 @@ from typing import Any
 
 import click
 
-from modelroll_server import settings as configuration
 from modelroll_server.cli import process
 
 
 @click.command()
 @click.argument("path", required=False, type=click.Path(exists=True))
 @click.option("--url", "stream_url", metavar="URL", help="redis://host:6379/0, kafka://host:9092 or nats://host:4222.")
+@click.option("--user", "stream_user", metavar="NAME", help="Whom the broker knows; its password is STREAM_PASSWORD.")
+@click.option("--sasl", "stream_sasl", metavar="plain|scram-sha-256|scram-sha-512", help="How Kafka is shown the two.")
+@click.option("--ca", "stream_ca", metavar="FILE", help="PEM file of who signed the broker's certificate (TLS).")
+@click.option("--certificate", "stream_certificate", metavar="FILE", help="PEM file of this client's certificate.")
+@click.option("--key", "stream_key", metavar="FILE", help="PEM file of that certificate's key.")
 @click.option("--input", "stream_input", metavar="NAME", help="Stream, topic or subject that events are read from.")
 @click.option("--output", "stream_output", metavar="NAME", help="Where answers go (INPUT.predictions).")
 @click.option("--dead", "stream_dead", metavar="NAME", help="Where events go that get no answer (INPUT.dead).")
@@ -40,7 +44,13 @@ def stream(path: str | None, **flags: Any) -> None:
     Each event is a JSON row, and gets one answer, or a dead letter with the reason; at least one, whatever dies. Start
     as many processes of one group as you like. Without PATH the environment says what to load, as for `serve`.
     """
-    settings = process.configured(path, flags, configuration.check_streams)
+    from modelroll_server.stream import terms
+
+    if "@" in (flags["stream_url"] or ""):
+        raise click.UsageError(
+            "--url may have no user and no password, as whoever lists processes sees it: set STREAM_URL"
+        )
+    settings = process.configured(path, flags, terms.of)
     from modelroll_server import stream_app
 
     process.run(lambda: stream_app.run(settings))

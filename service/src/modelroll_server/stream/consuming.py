@@ -10,10 +10,12 @@ from typing import Protocol
 import structlog
 
 from modelroll_server.registry.registry import Registry
+from modelroll_server.stream.access import refusal
 from modelroll_server.stream.counts import StreamCounts
-from modelroll_server.stream.events import Backlog, NotConsuming, Terms
+from modelroll_server.stream.events import Backlog, NotConsuming
 from modelroll_server.stream.handling import Handler
 from modelroll_server.stream.settling import described
+from modelroll_server.stream.terms import Terms
 
 LOOK_EVERY = 1.0  # seconds
 LOOK_SECONDS = 5.0  # that a look may take
@@ -61,19 +63,28 @@ class Consumption:
         self._said: str | None = None
 
     async def run(self) -> None:
-        """Consume until cancelled; then `stop` is to be called."""
-        self._fault("the broker was not reached yet", log=False)
+        """Consume until cancelled; then `stop` is to be called.
+
+        Raises:
+            Refused: the broker never took this client, and would not the next time.
+        """
+        self._away("the broker was not reached yet")
         while not (self._registry.is_live or self._registry.is_lazy):  # noqa: ASYNC110 - nothing is set when it is
             await asyncio.sleep(LOOK_FOR_A_MODEL)
         pause = FIRST_PAUSE
+        taken = False
         while True:
             try:
                 self._transport = self._connect()
                 await self._transport.start()
                 pause = FIRST_PAUSE
+                taken = True
                 await self._look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is said, and tried again
-                self._fault(described(error))
+            except Exception as error:
+                refused = refusal(error, self._shown)
+                if refused is not None and not taken:  # later it may be a password that is being changed
+                    raise refused from error
+                self._fault(error)
             await self.stop()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -106,15 +117,19 @@ class Consumption:
             except NotConsuming:
                 raise
             except Exception as error:  # noqa: BLE001 - the client connects again by itself
-                self._fault(described(error))
+                self._fault(error)
             await asyncio.sleep(LOOK_EVERY)
 
-    def _fault(self, why: str, *, log: bool = True) -> None:
-        self._counts.backlog = None
-        self._registry.short = f"the broker at {self._shown} is not consumed from: {why}"
-        if log and why != self._said:
+    def _fault(self, error: Exception) -> None:
+        why = str(refusal(error, self._shown) or described(error))
+        self._away(why)
+        if why != self._said:
             self._said = why
             _log.error("the broker is not consumed from; it is tried again", broker=self._shown, why=why)
+
+    def _away(self, why: str) -> None:
+        self._counts.backlog = None
+        self._registry.short = f"the broker at {self._shown} is not consumed from: {why}"
 
     def _mended(self) -> None:
         if self._registry.short is not None:

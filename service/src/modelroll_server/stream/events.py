@@ -60,33 +60,6 @@ class Backlog:
     pending: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Terms:
-    """What a broker's module is told.
-
-    Attributes:
-        url: Where the broker is.
-        input: Where events are read from.
-        output: Where answers go.
-        dead: Where dead letters go.
-        group: The consumer group.
-        consumer: This process in it; no other process ever has the same name.
-        batch: Events read at once, at most.
-        claim_after: Seconds of silence after which a consumer's events are given to others.
-        drain: Seconds that what was read gets on the way out.
-    """
-
-    url: str
-    input: str
-    output: str
-    dead: str
-    group: str
-    consumer: str
-    batch: int
-    claim_after: float
-    drain: float
-
-
 class NotConsuming(Exception):
     """Nothing is read any more, and only a new start helps; the message says why."""
 

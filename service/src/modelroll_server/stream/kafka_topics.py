@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, Terms, identity
+from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, identity
 from modelroll_server.stream.handling import Handler
-from modelroll_server.stream.settling import check_consuming, described, persistently, quiet, undecoded, unparsed
+from modelroll_server.stream.settling import Persistence, check_consuming, described, quiet, undecoded, unparsed
+from modelroll_server.stream.terms import Terms
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -32,19 +33,20 @@ class KafkaTopics:
     def __init__(self, terms: Terms, handler: Handler) -> None:
         from faststream import AckPolicy
         from faststream.kafka import KafkaBroker
-        from faststream.security import BaseSecurity
 
         self._terms = terms
         self._handler = handler
+        self._persistently = Persistence()
         self._in_work = asyncio.Lock()
         self._divisions = 0  # of the group's partitions, so far
-        scheme, _, servers = terms.url.partition("://")
+        self._servers = terms.url.partition("://")[2].rstrip("/").split(",")
+        self._security = terms.access.security()
         self._broker = KafkaBroker(
-            servers.rstrip("/").split(","),
+            self._servers,
             apply_types=False,
             logger=quiet(),
             graceful_timeout=terms.drain,
-            security=_tls() if scheme == "kafka+ssl" else BaseSecurity(),
+            security=self._security,
             client_id=terms.consumer,
             request_timeout_ms=int(REQUEST_SECONDS * 1000),
             acks="all",
@@ -74,6 +76,7 @@ class KafkaTopics:
         Raises:
             Exception: no broker can be reached, or it refuses.
         """
+        await self._greet()
         await self._broker.start()
 
     async def backlog(self) -> Backlog:
@@ -102,6 +105,24 @@ class KafkaTopics:
         with contextlib.suppress(Exception):
             await self._subscriber.stop()
         await self._broker.stop()
+
+    async def _greet(self) -> None:
+        """Reach one of the brokers; the client would say only that it reached none, and not why."""
+        from aiokafka.conn import collect_hosts, create_conn
+        from faststream.kafka.security import parse_security
+
+        failed: list[Exception] = []
+        for host, port, _ in collect_hosts(self._servers):
+            try:
+                connection = await create_conn(
+                    host, port, request_timeout_ms=int(REQUEST_SECONDS * 1000), **parse_security(self._security)
+                )
+            except Exception as error:  # noqa: BLE001 - the next one may be there
+                failed.append(error)
+            else:
+                connection.close()
+                return
+        raise failed[0]
 
     @property
     def _consumer(self) -> "AIOKafkaConsumer":
@@ -141,13 +162,13 @@ class KafkaTopics:
         consumer = self._consumer
         handled = await self._handler.handle([_event(record) for record in records])
         keys = [record.key for record in records]
-        await persistently(functools.partial(self._send, handled.messages, keys))
+        await self._persistently(functools.partial(self._send, handled.messages, keys))
         offsets: dict[TopicPartition, int] = {}
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
         try:
-            await persistently(
+            await self._persistently(
                 functools.partial(consumer.commit, offsets), unless=(CommitFailedError, IllegalStateError)
             )
         except (CommitFailedError, IllegalStateError) as error:
@@ -177,11 +198,3 @@ def _event(record: "ConsumerRecord[Any, Any]") -> Event:
     place = f"{record.topic}/{record.partition}/{record.offset}"
     given = next((value for name, value in record.headers if name == "id"), None)
     return Event(identity(given, place), place, record.value or b"")
-
-
-def _tls() -> Any:
-    import ssl
-
-    from faststream.security import BaseSecurity
-
-    return BaseSecurity(ssl_context=ssl.create_default_context(), use_ssl=True)

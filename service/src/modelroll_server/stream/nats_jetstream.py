@@ -9,17 +9,18 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
-from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, Terms, identity
+from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, identity
 from modelroll_server.stream.handling import Handler
 from modelroll_server.stream.settling import (
+    Persistence,
     check_consuming,
     described,
     holding,
-    persistently,
     quiet,
     undecoded,
     unparsed,
 )
+from modelroll_server.stream.terms import Terms
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -39,13 +40,17 @@ class NatsJetStream:
 
         self._terms = terms
         self._handler = handler
+        self._persistently = Persistence()
         self._alone = asyncio.Lock()
         self._streams: dict[str, str] = {}
+        self._servers = terms.url.split(",")
+        self._security = terms.access.security()
         self._broker = NatsBroker(
-            terms.url.split(","),
+            self._servers,
             apply_types=False,
             logger=quiet(),
             graceful_timeout=terms.drain,
+            security=self._security,
             name=terms.consumer,
             connect_timeout=CONNECT_SECONDS,
             max_reconnect_attempts=-1,
@@ -67,6 +72,7 @@ class NatsJetStream:
 
         terms = self._terms
         async with asyncio.timeout(2 * CONNECT_SECONDS):
+            await self._greet()
             await self._broker.connect()
         for subject in (terms.input, terms.output, terms.dead):
             self._streams[subject] = await self._stream(subject)
@@ -114,6 +120,28 @@ class NatsJetStream:
         async with asyncio.timeout(self._terms.drain + 2 * CONNECT_SECONDS):
             await self._broker.stop()
 
+    async def _greet(self) -> None:
+        """Reach one of the servers; FastStream's client tries again for ever, and does not say why."""
+        import nats
+        from faststream.nats.security import parse_security
+
+        async def said_below(_error: Exception) -> None:
+            """The client would log it, with a traceback."""
+
+        try:
+            client = await nats.connect(
+                self._servers,
+                allow_reconnect=False,
+                connect_timeout=CONNECT_SECONDS,
+                error_cb=said_below,
+                **parse_security(self._security),
+            )
+        except nats.errors.Error as error:
+            if "authorization" in str(error).lower():  # the client has a class for it, and does not use it here
+                raise nats.errors.AuthorizationError from error
+            raise
+        await client.close()
+
     @property
     def _jetstream(self) -> "JetStreamContext":
         found: JetStreamContext = self._broker.config.connection_state.stream
@@ -136,11 +164,13 @@ class NatsJetStream:
         turn = contextlib.nullcontext() if event.deliveries == 1 else self._alone
         async with holding(read.in_progress, self._terms.claim_after / 3), turn:
             handled = await self._handler.handle([event])
-            await persistently(functools.partial(self._send, read, handled.messages[0]))
-            await persistently(read.ack)
+            await self._persistently(functools.partial(self._send, read, handled.messages[0]))
+            await self._persistently(read.ack)
         handled.settled()
 
     async def _send(self, read: "Msg", message: Message) -> None:
+        from nats.js.errors import NoStreamResponseError
+
         subject = self._terms.dead if message.is_dead else self._terms.output
         # Not the producer's id: who gives two events the same one would get one answer.
         once = f"{self._terms.group}/{message.event.place}/{read.metadata.timestamp.timestamp():.6f}"
@@ -149,13 +179,17 @@ class NatsJetStream:
         if message.is_dead and size + OTHER_HEADERS > most:
             # Nobody else looks at the headers but the server, which would end the connection.
             message = message.without_payload(f"left out: the server takes {most} bytes, headers included")
-        await self._broker.publish(
-            message.payload,
-            subject,
-            headers={**message.headers, "Nats-Msg-Id": once},
-            stream=self._streams[subject],
-            timeout=COMMAND_SECONDS,
-        )
+        try:
+            await self._broker.publish(
+                message.payload,
+                subject,
+                headers={**message.headers, "Nats-Msg-Id": once},
+                stream=self._streams[subject],
+                timeout=COMMAND_SECONDS,
+            )
+        except NoStreamResponseError:  # it was there when this consumer started
+            self._streams[subject] = await self._stream(subject)
+            raise
 
 
 def _event(read: "Msg") -> Event:

@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelroll_server.stream.events import Backlog, Event, Message, Terms, identity
+from modelroll_server.stream.events import Backlog, Event, Message, identity
 from modelroll_server.stream.handling import Handler
-from modelroll_server.stream.settling import check_consuming, holding, persistently, quiet, undecoded, unparsed
+from modelroll_server.stream.settling import Persistence, check_consuming, holding, quiet, undecoded, unparsed
+from modelroll_server.stream.terms import Terms
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -48,11 +49,13 @@ class RedisStreams:
 
         self._terms = terms
         self._handler = handler
+        self._persistently = Persistence()
         self._broker = RedisBroker(
             terms.url,
             apply_types=False,
             logger=quiet(),
             graceful_timeout=terms.drain,
+            security=terms.access.security(),
             socket_timeout=COMMAND_SECONDS,
             socket_connect_timeout=COMMAND_SECONDS,
         )
@@ -91,9 +94,14 @@ class RedisStreams:
             Exception: Redis cannot be asked.
         """
         check_consuming(self._broker.subscribers)  # type: ignore[arg-type]
-        for group in await self._client.xinfo_groups(self._terms.input):
+        groups = await self._client.xinfo_groups(self._terms.input)
+        stream = await self._client.xinfo_stream(self._terms.input)
+        for group in groups:
             if group["name"] == self._terms.group.encode():
-                return Backlog(group.get("lag"), group["pending"])
+                # Redis goes on counting what was trimmed before anybody was given it.
+                all_given = group["last-delivered-id"] == stream["last-generated-id"]
+                lag = 0 if all_given else group.get("lag")
+                return Backlog(None if lag is None else min(lag, stream["length"]), group["pending"])
         return Backlog(0, 0)
 
     async def stop(self) -> None:
@@ -120,7 +128,7 @@ class RedisStreams:
             count = functools.partial(
                 self._client.xpending_range, self._terms.input, self._terms.group, min=place, max=place, count=1
             )
-            pending = await persistently(count)
+            pending = await self._persistently(count)
             if pending:  # else it was settled after all
                 await self._handle([place], [self._event(place, fields, int(pending[0]["times_delivered"]))])
 
@@ -136,7 +144,7 @@ class RedisStreams:
         )
         async with holding(extend, self._terms.claim_after / 3):
             handled = await self._handler.handle(events)
-            await persistently(functools.partial(self._settle, places, handled.messages))
+            await self._persistently(functools.partial(self._settle, places, handled.messages))
         handled.settled()
 
     async def _settle(self, places: Sequence[bytes], messages: Sequence[Message]) -> None:

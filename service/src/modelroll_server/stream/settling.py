@@ -29,22 +29,41 @@ class Subscriber(Protocol):
         """Read no further, and give what was read its time."""
 
 
-async def persistently(what: Callable[[], Awaitable[T]], *, unless: tuple[type[Exception], ...] = ()) -> T:
-    """Do it until it is done: what is not settled is not given up, for as long as this process may live.
+class Persistence:
+    """Tries again until a broker takes what it is given, and says once that it does not."""
 
-    Raises:
-        Exception: one of `unless`, which trying again would not mend.
-    """
-    pause = FIRST_PAUSE
-    while True:
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    async def __call__(self, what: Callable[[], Awaitable[T]], *, unless: tuple[type[Exception], ...] = ()) -> T:
+        """Do it until it is done: what is not settled is not given up, for as long as this process may live.
+
+        Raises:
+            Exception: one of `unless`, which trying again would not mend.
+        """
         try:
             return await what()
         except unless:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the events are kept; it is logged
-            (_log.warning if pause == FIRST_PAUSE else _log.debug)("the broker took no messages", why=described(error))
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+            (_log.debug if self._waiting else _log.warning)("the broker took no messages", why=described(error))
+        self._waiting += 1
+        try:
+            return await self._again(what, unless)
+        finally:
+            self._waiting -= 1
+
+    async def _again(self, what: Callable[[], Awaitable[T]], unless: tuple[type[Exception], ...]) -> T:
+        pause = FIRST_PAUSE
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            try:
+                return await what()
+            except unless:
+                raise
+            except Exception as error:  # noqa: BLE001 - as before
+                _log.debug("the broker took no messages", why=described(error))
 
 
 @contextlib.asynccontextmanager
@@ -97,11 +116,11 @@ def quiet() -> logging.Logger:
         FastStream's logger.
     """
     for name in ("aiokafka", "nats", "modelroll_server.faststream"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return logging.getLogger("modelroll_server.faststream")
 
 
 def described(error: BaseException) -> str:
     """An exception in one line."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()) or ("no answer in time" if isinstance(error, TimeoutError) else "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
