@@ -20,6 +20,7 @@ from grafana_foundation_sdk.models.common import (
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 SERVER = 'namespace="$namespace",job="$release"'
+STREAM = 'namespace="$namespace",job=~"$release(-stream)?"'
 OPERATOR = 'namespace="$namespace"'
 DEPLOYMENT = 'namespace="$namespace",deployment="$release"'
 
@@ -53,8 +54,8 @@ class Graph:
     top: float | None = None
 
 
-def _quantile(share: float, metric: str, by: str) -> str:
-    return f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{{{SERVER}}}[$__rate_interval])))"
+def _quantile(share: float, metric: str, by: str, selector: str = SERVER) -> str:
+    return f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{{{selector}}}[$__rate_interval])))"
 
 
 def _rate(metric: str, by: str, more: str = "", selector: str = SERVER) -> str:
@@ -366,6 +367,49 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                         f" (increase(modelroll_credentials_reloads_total{{{SERVER}}}[$__rate_interval]))",
                         "{{what}} {{outcome}}",
                     ),
+        "Events, of stream workers",
+        (
+            Graph(
+                "Events by outcome",
+                "Settled: answered, or why there is a dead letter. All but `answered` is ModelrollStreamDeadLetters.",
+                "cps",
+                (Query(_rate("stream_events_total", "outcome", selector=STREAM), "{{outcome}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "Events that wait",
+                "Nobody was given them yet; given and not settled. Redis and NATS say it of the group, Kafka of each"
+                " worker's partitions. ModelrollStreamBehind and ModelrollStreamStalled.",
+                "none",
+                (
+                    Query(f"max by (pod) (stream_lag_events{{{STREAM}}})", "waiting, says {{pod}}"),
+                    Query(f"max by (pod) (stream_pending_events{{{STREAM}}})", "pending, says {{pod}}"),
+                ),
+            ),
+            Graph(
+                "Time to settle",
+                "From when an event was read to when the broker had its answer or its dead letter.",
+                "s",
+                tuple(
+                    Query(_quantile(share, "stream_event_seconds", "", STREAM), name)
+                    for share, name in ((0.5, "p50"), (0.99, "p99"))
+                ),
+            ),
+            Graph(
+                "Workers that read",
+                "None is the alert ModelrollStreamDown; 0 is one whose broker is away.",
+                "none",
+                (Query(f"max by (pod) (stream_up{{{STREAM}}})", "{{pod}}"),),
+                wide=12,
+                top=1,
+            ),
+            Graph(
+                "Done again",
+                "Events that another delivery left unsettled, as of a worker that died; attempts that were made again.",
+                "cps",
+                (
+                    Query(_rate("stream_events_redelivered_total", "pod", selector=STREAM), "given again, {{pod}}"),
+                    Query(_rate("stream_retries_total", "pod", selector=STREAM), "tried again, {{pod}}"),
                 ),
                 wide=12,
             ),

@@ -15,18 +15,23 @@ from modelroll_server.cache.counts import Counts
 from modelroll_server.cache.memory import Memory
 from modelroll_server.drift.window import Population, Sample, Window
 from modelroll_server.http.asgi import Lifecycle
+from modelroll_server.stream.counts import StreamCounts
+from modelroll_server.stream.events import Backlog
 from modelroll_server.telemetry import traces
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.workers.accounts import Accounts
 
 
 def server() -> Iterable[Metric]:
-    """A server's, with several workers and a cache."""
+    """A server's, with several workers and a cache, and those that a stream worker has beside them."""
     metrics = Metrics()
     metrics.add(Counts(Memory(1000, lambda: 1.0)))
     spans = traces.counts()
     spans.labels("sent").value += 1
     metrics.add(spans)
+    events = StreamCounts()
+    events.backlog = Backlog(1, 1)
+    metrics.add(events)
     version = metrics.of_version("churn", "1.2.0")
     version.count(200)
     version.latency.observe(0.01)

@@ -11,12 +11,13 @@ import promql_parser
 from chart.rendering import CHART, Object, render
 
 RULES_ON = "monitoring.rules.enabled=true"
+STREAM_ON = ("stream.enabled=true", "stream.url=redis://redis:6379/0", "stream.input=sensors")
 GRAFANA = {"$__rate_interval": "1m", "$namespace": "models", "$release": "churn"}
 
 
 def rules(*settings: str) -> list[Object]:
     """The alerts of the release churn in the namespace models."""
-    (group,) = render(RULES_ON, *settings)["PrometheusRule", "churn"]["spec"]["groups"]
+    (group,) = render(RULES_ON, *STREAM_ON, *settings)["PrometheusRule", "churn"]["spec"]["groups"]
     found: list[Object] = group["rules"]
     return found
 

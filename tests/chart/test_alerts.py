@@ -100,6 +100,19 @@ UNASKED = f'modelroll_operator_no_eligible_version{{{OPERATOR},deployment="churn
 LEADER = f"modelroll_operator_leader{{{OPERATOR}}}"
 TURNS = f"modelroll_operator_turn_failures_total{{{OPERATOR}}}"
 
+WORKER = 'namespace="models",job="churn-stream",pod="churn-stream-0"'
+STREAM = '{"namespace": "models", "job": "churn-stream"}'
+UP, LAG, PENDING = (f"stream_{name}{{{WORKER}}}" for name in ("up", "lag_events", "pending_events"))
+STALLED = "churn-stream settles no event, and there are some."
+
+
+def events(**by_outcome: int) -> dict[str, str]:
+    """So many settled a minute, by outcome."""
+    series = f"stream_events_total{{{WORKER},outcome="
+    found = {f'{series}"{outcome}"}}': f"0+{count}x{MINUTES}" for outcome, count in by_outcome.items()}
+    return {**found, f"stream_event_seconds_count{{{WORKER}}}": f"0+{sum(by_outcome.values())}x{MINUTES}"}
+
+
 CASES = [
     Case("ModelrollDown", "nothing is scraped", {}, "No pod of churn serves a model."),
     Case(
@@ -293,6 +306,48 @@ CASES = [
         "ModelrollOperatorFailing",
         "somebody else was quicker",
         increasing(f'modelroll_operator_api_errors_total{{{OPERATOR},status="409"}}'),
+    ),
+    Case("ModelrollStreamDown", "the broker is away", stays(UP, 0), "No worker of churn-stream reads events.", STREAM),
+    Case("ModelrollStreamDown", "nothing is scraped", {}, "No worker of churn-stream reads events.", STREAM),
+    Case("ModelrollStreamDown", "one of two reads", stays(UP) | stays(UP.replace("stream-0", "stream-1"), 0)),
+    Case("ModelrollStreamStalled", "events wait", events(answered=0) | stays(LAG, 7), STALLED, STREAM),
+    Case(
+        "ModelrollStreamStalled",
+        "what was given is not settled",
+        events(answered=0) | stays(LAG, 0) | stays(PENDING, 64),
+        STALLED,
+        STREAM,
+    ),
+    Case("ModelrollStreamStalled", "they are answered", events(answered=1) | stays(LAG, 7) | stays(PENDING, 64)),
+    Case("ModelrollStreamStalled", "they become dead letters", events(invalid_json=1) | stays(LAG, 7)),
+    Case("ModelrollStreamStalled", "there are none", events(answered=0) | stays(LAG, 0) | stays(PENDING, 0)),
+    Case("ModelrollStreamBehind", "many wait", stays(LAG, 20000), "20000 events wait for churn-stream.", STREAM),
+    Case("ModelrollStreamBehind", "some wait", stays(LAG, 9000)),
+    Case("ModelrollStreamBehind", "many have just come", {LAG: f"0x{MINUTES - 1} 20000"}),
+    Case(
+        "ModelrollStreamDeadLetters",
+        "one of ten",
+        events(answered=90, invalid_json=6, invalid_field=4),
+        "10.0% of the events of churn-stream get no answer.",
+        STREAM,
+    ),
+    Case(
+        "ModelrollStreamDeadLetters",
+        "none but, of which the first has just come",
+        {f"stream_event_seconds_count{{{WORKER}}}": f"0+9x{MINUTES}"}
+        | stays(f'stream_events_total{{{WORKER},outcome="answered"}}', 0)
+        | lately(f'stream_events_total{{{WORKER},outcome="invalid_json"}}'),
+        "100.0% of the events of churn-stream get no answer.",
+        STREAM,
+    ),
+    Case("ModelrollStreamDeadLetters", "one of a thousand", events(answered=999, invalid_json=1)),
+    Case("ModelrollStreamDeadLetters", "no events", events(answered=0, invalid_json=0)),
+    Case(
+        "ModelrollReloadFailing",
+        "a stream worker cannot load",
+        stays(FAILING.replace("churn", "churn-stream", 1).replace("churn-0", "churn-stream-0")),
+        "churn-stream-0 could not load what it is to serve: DigestMismatch.",
+        '{"namespace": "models", "job": "churn-stream", "pod": "churn-stream-0", "reason": "DigestMismatch"}',
     ),
 ]
 

@@ -53,6 +53,17 @@ def test_the_operator_is_scraped_from_its_pods() -> None:
     assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "churn-operator"}]
 
 
+def test_stream_workers_are_scraped_from_their_pods() -> None:
+    objects = render(SCRAPE, *promql.STREAM_ON)
+    spec = objects["PodMonitor", "churn-stream"]["spec"]
+    worker = objects["Deployment", "churn-stream"]
+    assert spec["selector"]["matchLabels"].items() <= worker["spec"]["template"]["metadata"]["labels"].items()
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert endpoint["port"] in {port["name"] for port in pod_of(worker)["containers"][0]["ports"]}
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "churn-stream"}]
+    assert ("PodMonitor", "churn-stream") not in render(SCRAPE)
+
+
 def test_without_an_operator_nothing_is_asked_of_one() -> None:
     objects = render(SCRAPE, promql.RULES_ON, "operator.enabled=false")
     assert ("PodMonitor", "churn-operator") not in objects
@@ -113,6 +124,8 @@ def test_values_reach_the_rules() -> None:
         ("drift.psi=1", "ModelrollInputDrift", "> 1"),
         ("certificate.days=30", "ModelrollCertificateExpires", "< 2592000"),
         ("rollout.unfinishedSeconds=90000", "ModelrollRolloutUnfinished", "> 90000"),
+        ("stream.lagEvents=2500000", "ModelrollStreamBehind", "> 2500000"),
+        ("stream.deadLettersPercent=5", "ModelrollStreamDeadLetters", "> 5"),
     ],
 )
 def test_a_limit_reaches_its_rule(setting: str, alert: str, end: str) -> None:
@@ -123,7 +136,7 @@ def test_a_limit_reaches_its_rule(setting: str, alert: str, end: str) -> None:
 @pytest.mark.parametrize(
     ("section", "alerts"),
     [
-        ("down", {"ModelrollDown"}),
+        ("down", {"ModelrollDown", "ModelrollStreamDown"}),
         ("errors", {"ModelrollErrors"}),
         ("latency", {"ModelrollLatency"}),
         ("turnsAway", {"ModelrollTurnsAway"}),
@@ -136,11 +149,17 @@ def test_a_limit_reaches_its_rule(setting: str, alert: str, end: str) -> None:
         ("credentials", {"ModelrollCredentialsFailing"}),
         ("rollout", {"ModelrollRolloutStalled", "ModelrollDegraded", "ModelrollNothingEligible"}),
         ("operator", {"ModelrollOperatorDown", "ModelrollOperatorFailing"}),
+        ("stream", {"ModelrollStreamStalled", "ModelrollStreamBehind", "ModelrollStreamDeadLetters"}),
     ],
 )
 def test_how_long_something_lasts_before_it_alerts_is_a_value(section: str, alerts: set[str]) -> None:
     found = promql.rules(f"monitoring.rules.{section}.for=77s")
     assert {rule["alert"] for rule in found if rule.get("for") == "77s"} == alerts
+
+
+def test_nothing_is_asked_of_stream_workers_that_are_not_there() -> None:
+    (group,) = render(promql.RULES_ON)["PrometheusRule", "churn"]["spec"]["groups"]
+    assert not [rule for rule in group["rules"] if "stream" in rule["expr"] or "Stream" in rule["alert"]]
 
 
 def test_any_alert_can_be_left_out_and_no_other_name_is_taken() -> None:
@@ -155,11 +174,13 @@ def test_any_alert_can_be_left_out_and_no_other_name_is_taken() -> None:
 
 def test_rules_of_two_releases_in_one_namespace_ask_for_their_own() -> None:
     """But for those of the operator, which is the namespace's."""
-    (group,) = render(promql.RULES_ON, release="telco")["PrometheusRule", "telco"]["spec"]["groups"]
+    objects = render(promql.RULES_ON, *promql.STREAM_ON, release="telco")
+    (group,) = objects["PrometheusRule", "telco"]["spec"]["groups"]
     for rule in group["rules"]:
         assert "churn" not in rule["expr"]
         assert 'namespace="models"' in rule["expr"]
-        assert '="telco"' in rule["expr"] or rule["alert"].startswith("ModelrollOperator")
+        own = re.search('="telco(-stream)?"|=~"telco[|]telco-stream"', rule["expr"])
+        assert own or rule["alert"].startswith("ModelrollOperator")
 
 
 def test_every_alert_is_on_the_page_and_nothing_else() -> None:

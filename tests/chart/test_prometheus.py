@@ -11,6 +11,7 @@ import httpx
 import joblib
 import pytest
 
+import brokers
 import prometheus_process
 from chart import exposed, promql
 from chart.rendering import ROOT
@@ -18,6 +19,7 @@ from hack.requests.slow_model import SlowModel
 from modelroll_operator import management
 from prometheus_process import PrometheusProcess
 from server_process import ServerProcess, serving
+from stream_process import INPUT, StreamProcess
 
 pytestmark = [pytest.mark.needs("helm"), pytest.mark.needs("prometheus")]
 
@@ -34,6 +36,7 @@ SECTIONS = (
     "drift",
     "rollout",
     "operator",
+    "stream",
 )
 GUARDED = {
     "Requests by caller",
@@ -43,6 +46,7 @@ GUARDED = {
 }
 DRIFT = {"Inputs that are spread otherwise than in training", "Rows without a value", "Rows looked at"}
 AT_ONCE = ["monitoring.rules.window=5s", *(f"monitoring.rules.{one}.for=1s" for one in SECTIONS)]
+AWAY = {"ModelrollOperatorDown", "ModelrollStreamDown"}  # what nobody has started
 
 
 @pytest.fixture
@@ -111,33 +115,35 @@ def say(mount: Path, path: str, revision: int) -> None:
 
 
 def watched(
-    directory: Path, server: ServerProcess, operator: int | None
+    directory: Path, server: ServerProcess, operator: int | None = None, worker: ServerProcess | None = None
 ) -> contextlib.AbstractContextManager[PrometheusProcess]:
     """A Prometheus with the chart's rules, over short times, and the labels that the cluster would add."""
     targets = {"churn": (server.management_port, {"namespace": "models", "pod": "churn-0"})}
     if operator is not None:
         targets["churn-operator"] = (operator, {"namespace": "models", "pod": "churn-operator-0"})
+    if worker is not None:
+        targets["churn-stream"] = (worker.management_port, {"namespace": "models", "pod": "churn-stream-0"})
     rules = {"groups": [{"name": "modelroll", "rules": promql.rules(*AT_ONCE)}]}
     return prometheus_process.running(directory, targets, rules)
 
 
 def test_what_goes_wrong_alerts_until_it_is_mended(tmp_path: Path, mount: Path, server: ServerProcess) -> None:
-    with watched(tmp_path / "prometheus", server, None) as prometheus:
+    with watched(tmp_path / "prometheus", server) as prometheus:
         with asking(server.url, {}):
             prometheus.wait_for(lambda: prometheus.query('rate(prediction_total{status="200"}[5s]) > 0'))
-            prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown"})
+            prometheus.wait_for(lambda: prometheus.firing().keys() == AWAY)
         say(mount, "nowhere", 1)
         with asking(server.url, {"X-Request-Timeout-Ms": "1"}):
-            wanted = {"ModelrollOperatorDown", "ModelrollErrors", "ModelrollReloadFailing"}
+            wanted = {*AWAY, "ModelrollErrors", "ModelrollReloadFailing"}
             firing = prometheus.wait_for(lambda: found if (found := prometheus.firing()).keys() == wanted else None)
         assert firing is not None
         assert firing["ModelrollReloadFailing"]["reason"] == "ArtifactMissing"
         assert firing["ModelrollReloadFailing"]["pod"] == "churn-0"
         assert firing["ModelrollErrors"]["severity"] == "critical"
         say(mount, "slow.joblib", 2)
-        prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown"})
+        prometheus.wait_for(lambda: prometheus.firing().keys() == AWAY)
         server.process.kill()
-        prometheus.wait_for(lambda: prometheus.firing().keys() == {"ModelrollOperatorDown", "ModelrollDown"})
+        prometheus.wait_for(lambda: prometheus.firing().keys() == {*AWAY, "ModelrollDown"})
 
 
 def test_inputs_that_are_not_as_in_training_alert_and_are_shown(tmp_path: Path) -> None:
@@ -164,21 +170,41 @@ def test_inputs_that_are_not_as_in_training_alert_and_are_shown(tmp_path: Path) 
             assert title not in DRIFT or prometheus.query(query), title
 
 
-async def test_every_panel_shows_something_of_a_server_and_an_operator(
-    tmp_path: Path, mount: Path, server: ServerProcess
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[brokers.Redis]:
+    """A Redis with events."""
+    (tmp_path / "redis").mkdir()
+    found = brokers.Redis(tmp_path / "redis")
+    yield found
+    found.kill()
+
+
+@pytest.fixture
+def worker(tmp_path: Path, mount: Path, redis: brokers.Redis) -> Iterator[StreamProcess]:
+    """A stream worker by the same model."""
+    environment = {"MODEL_PATH": str(mount / "slow.joblib"), "PYTHONPATH": str(ROOT)}
+    started = StreamProcess(tmp_path / "worker.log", redis.url, environment=environment)
+    yield started
+    started.kill()
+
+
+@pytest.mark.needs("redis")
+async def test_every_panel_shows_something_of_a_server_a_worker_and_an_operator(
+    tmp_path: Path, mount: Path, server: ServerProcess, redis: brokers.Redis, worker: StreamProcess
 ) -> None:
-    """But for those of what needs several workers, a model's NaN, Redis, a manifest, or TLS and tokens."""
+    """But for those of what needs several processes that answer, a model's NaN, a manifest, or TLS and tokens."""
     say(mount, "nowhere", 1)
+    worker.wait_until_ready()
     async with operator_port() as port:
-        await asyncio.to_thread(_every_panel, tmp_path / "prometheus", server, port)
+        with watched(tmp_path / "prometheus", server, port, worker) as prometheus:
+            await asyncio.to_thread(prometheus.wait_for, lambda: prometheus.query("stream_up == 1"))
+            await redis.produce(INPUT, [(None, b"{") for _ in range(50)])
+            await asyncio.to_thread(_every_panel, prometheus, server)
 
 
-def _every_panel(directory: Path, server: ServerProcess, operator: int) -> None:
-    with (
-        watched(directory, server, operator) as prometheus,
-        asking(server.url, {}),
-        asking(server.url, {"X-Request-Timeout-Ms": "1"}),
-    ):
+def _every_panel(prometheus: PrometheusProcess, server: ServerProcess) -> None:
+    with asking(server.url, {}), asking(server.url, {"X-Request-Timeout-Ms": "1"}):
+        prometheus.wait_for(lambda: "ModelrollStreamDeadLetters" in prometheus.firing())
         prometheus.wait_for(lambda: prometheus.query('rate(prediction_total{status=~"5.."}[5s]) > 0'))
 
         def empty() -> set[str]:
@@ -186,4 +212,4 @@ def _every_panel(directory: Path, server: ServerProcess, operator: int) -> None:
             return {title for (title, _), series in found.items() if not series}
 
         prometheus.wait_for(lambda: empty() == {"Workers started anew", "Numbers answered as null"} | DRIFT | GUARDED)
-        assert "ModelrollOperatorDown" not in prometheus.firing()
+        assert not AWAY & prometheus.firing().keys()

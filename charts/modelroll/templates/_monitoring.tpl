@@ -25,6 +25,7 @@ relabelings:
 {{- $namespace := printf "namespace=%q" .Release.Namespace -}}
 {{- $server := printf "%s,job=%q" $namespace (include "modelroll.fullname" .) -}}
 {{- $deployment := printf "%s,deployment=%q" $namespace (include "modelroll.fullname" .) -}}
+{{- $pods := .Values.stream.enabled | ternary (printf "%s,job=~%q" $namespace (printf "%s|%s" (include "modelroll.fullname" .) (include "modelroll.stream.fullname" .))) $server -}}
 {{- $model := printf "%s,model=%q" $namespace (include "modelroll.model" .) -}}
 - alert: ModelrollDown
   expr: absent(model_info{ {{- $server -}} })
@@ -84,7 +85,7 @@ relabelings:
   annotations:
     summary: {{`'{{ $labels.job }} finds values in Redis that it cannot read, or that another key signed.'`}}
 - alert: ModelrollReloadFailing
-  expr: max by (namespace, job, pod, reason) (model_reload_failing{ {{- $server -}} }) > 0
+  expr: max by (namespace, job, pod, reason) (model_reload_failing{ {{- $pods -}} }) > 0
   for: {{ $rules.reload.for }}
   labels:
     severity: warning
@@ -92,7 +93,7 @@ relabelings:
     summary: {{`'{{ $labels.pod }} could not load what it is to serve: {{ $labels.reason }}.'`}}
 - alert: ModelrollVersionSkew
   expr: |-
-    count by (namespace, job) (count by (namespace, job, model, model_version, digest) (model_info{ {{- $server -}} }))
+    count by (namespace, job) (count by (namespace, job, model, model_version, digest) (model_info{ {{- $pods -}} }))
       > 1
   for: {{ $rules.skew.for }}
   labels:
@@ -179,4 +180,5 @@ relabelings:
   annotations:
     summary: {{`'The operator in {{ $labels.namespace }} fails again and again, or the API server fails it.'`}}
 {{- end }}
+{{- include "modelroll.stream.alerts" . }}
 {{- end }}
