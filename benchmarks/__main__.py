@@ -12,6 +12,7 @@ import click
 
 from benchmarks import (
     drift,
+    events,
     ghz,
     machine,
     models,
@@ -299,6 +300,21 @@ def measure_traces() -> None:
         for one in traces.measure(found)
     ]
     print(f"\n{tables.throughput(found, traces.MODEL)}\n\nto no traces\n\n{tables.table(head, rows)}")
+
+
+@main.command("events")
+@click.argument("kind", type=click.Choice(events.NAMES))
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
+@click.option("--events", "count", default=50_000, show_default=True, type=click.IntRange(1_000))
+@click.option("--rounds", "times", default=3, show_default=True, type=click.IntRange(1))
+def measure_events(kind: str, name: str, count: int, times: int) -> None:
+    """Answer events of a broker beside bare consumers of the same, and print events a second of each."""
+    head = ["subject", "events/s", "to reading", "to sending, too", "CPU/event"]
+    found = [
+        [one.name, f"{one.rate:,.0f}", f"{one.reads:.2f}×", f"{one.sends:.2f}×", f"{one.cpu:,.0f} µs"]
+        for one in events.measure(kind, name, count, times)
+    ]
+    print(f"{name}: {count:,} events of {kind}\n\n{tables.table(head, found)}")
 
 
 @main.command("profile")

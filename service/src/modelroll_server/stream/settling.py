@@ -97,14 +97,17 @@ def check_consuming(subscribers: Iterable[Subscriber]) -> None:
             raise NotConsuming("the consumer group or the stream is gone")
 
 
-def unparsed(message: Any) -> "StreamMessage[Any]":
-    """What FastStream is to make of what was read: nothing. No event may fail before it is an event here."""
+async def unparsed(message: Any) -> "StreamMessage[Any]":
+    """What FastStream is to make of what was read: nothing. No event may fail before it is an event here.
+
+    A coroutine, as what follows: FastStream has a thread do a plain function, for each event.
+    """
     from faststream.message import StreamMessage
 
     return StreamMessage(raw_message=message, body=b"")
 
 
-def undecoded(message: "StreamMessage[Any]") -> Any:
+async def undecoded(message: "StreamMessage[Any]") -> Any:
     """What its handlers get: the message of the broker's client."""
     return message.raw_message
 
