@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from modelroll_server.errors import BatchFailed
 from modelroll_server.offline import job
 from modelroll_server.offline.options import Options
 from offline_jobs import Parity, Silent, answering, expected, names, predicted, rows
@@ -23,8 +24,8 @@ SYNCED = "open"  # files are opened by path here to have them written to the dis
 
 def run(source: str, out: str, survive: int) -> None:
     """One run, that does not survive more than so many changes."""
-    if Path(out).exists() and not (Path(f"{out}.parts").exists() and names(Path(f"{out}.parts"))):
-        return  # the run before was killed at the end
+    parts = Path(f"{out}.parts")
+    is_done = Path(out).exists() and not (parts.exists() and names(parts))  # the run before was killed at the end
     left = survive
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
@@ -36,7 +37,11 @@ def run(source: str, out: str, survive: int) -> None:
 
     sys.addaudithook(count)
     options = Options(chunk=50, shard_rows=200)
-    job.run(job.Order(source, out), answering(Parity()), options, Silent())
+    try:
+        job.run(job.Order(source, out), answering(Parity()), options, Silent())
+    except BatchFailed as error:
+        if not is_done or str(error) != f"{out} is there: say --overwrite to replace it":
+            raise
 
 
 def check(out: str, good: list[int]) -> None:
@@ -49,8 +54,6 @@ def check(out: str, good: list[int]) -> None:
         assert [line.split(",")[0] for line in place.read_text().splitlines()[1:]] == [
             f'"{row["id"]}"' for row in every
         ]
-    if Path(f"{out}.parts").exists():
-        Path(f"{out}.parts").rmdir()  # all that may be left
     assert names(place.parent) == sorted([f"out.rejects{place.suffix}", place.name, "rows.parquet"])
 
 

@@ -143,6 +143,18 @@ def test_a_page_that_was_changed_ends_the_job_and_keeps_what_was_finished(run: R
     assert not [name for name in names(tmp_path / "out.parquet.parts") if name.startswith("_tmp-")]
 
 
+def test_a_value_that_was_changed_under_a_checksum_ends_the_job(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "rows.parquet"
+    pq.write_table(table(rows(345)), place, compression="none", use_dictionary=False, write_page_checksum=True)
+    at = place.read_bytes().index(b"customer 77")
+    data = bytearray(place.read_bytes())
+    data[at + 10] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(BatchFailed, match=r"rows.parquet cannot be read, or is not whole: .*CRC"):
+        run(place)
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_an_arrow_file_that_is_cut_short(run: Run, tmp_path: Path) -> None:
     feather.write_feather(table(rows(345)), tmp_path / "whole.arrow")
     data = (tmp_path / "whole.arrow").read_bytes()

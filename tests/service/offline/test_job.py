@@ -155,6 +155,20 @@ def test_columns_that_are_kept(run: Run, parquet: Path, tmp_path: Path) -> None:
         run(parquet, tmp_path / "more.parquet", keep=["name"])
 
 
+def test_dictionaries_are_written_of_values_that_repeat_alone(run: Run, tmp_path: Path) -> None:
+    found = table(rows(250)).append_column("tags", pa.array([["new"], []] * 125))
+    found = found.append_column("no", pa.array(range(250))).append_column("a.b", pa.array(["same"] * 250))
+    pq.write_table(found, tmp_path / "rows.parquet")
+    run(tmp_path / "rows.parquet")
+    written = pq.ParquetFile(tmp_path / "out.parquet")
+    group = written.metadata.row_group(0)
+    chunks = [group.column(at) for at in range(group.num_columns)]
+    plain = {chunk.path_in_schema for chunk in chunks if not chunk.has_dictionary_page}
+    assert plain == {"id", "no"}
+    assert {"tags.list.element", "a.b", "digest"} < {chunk.path_in_schema for chunk in chunks}
+    assert written.read().select(found.schema.names) == found
+
+
 def test_texts_in_dictionaries_come_out_as_texts(run: Run, tmp_path: Path) -> None:
     found = table(rows(250))
     encoded = found.set_column(3, "contract", found["contract"].dictionary_encode())

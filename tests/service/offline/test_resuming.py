@@ -21,6 +21,7 @@ from offline_jobs import Parity, Run, Silent, answering, expected, names, predic
 
 CHURN = Path(__file__).parents[3] / "models" / "churn"
 KILLED_AT_EACH = Path(__file__).with_name("killed_at_each_step.py")
+ON_A_SMALL_DISK = Path(__file__).with_name("on_a_small_disk.py")
 
 
 @pytest.fixture
@@ -42,6 +43,25 @@ def test_killed_at_each_step_it_goes_on(source: Path, tmp_path: Path, suffix: st
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
     assert int(said.stdout) > 30  # steps
+
+
+def test_a_disk_that_is_full_or_read_only(tmp_path: Path) -> None:
+    """A real one; each run says why it ends and leaves nothing half-written, and goes on when it can."""
+    command = ["unshare", "--map-root-user", "--mount", sys.executable, str(ON_A_SMALL_DISK), str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+
+
+def test_an_empty_directory_that_a_run_left_at_its_very_end_goes(run: Run, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    run(source, out)
+    for left in ([], ["thesis.txt"]):
+        (tmp_path / "out.parquet.parts").mkdir(exist_ok=True)
+        for name in left:
+            (tmp_path / "out.parquet.parts" / name).touch()
+        with pytest.raises(BatchFailed, match="is there: say --overwrite to replace it"):
+            run(source, out)
+        assert (tmp_path / "out.parquet.parts").exists() == bool(left)
 
 
 def test_a_process_that_is_killed_at_random(tmp_path: Path) -> None:

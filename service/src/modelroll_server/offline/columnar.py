@@ -49,8 +49,9 @@ def _parquet(file: Any, *, ahead: bool = False) -> Any:
     """The reader of an open file.
 
     Over a network a row group's columns are fetched together; on a disk page by page, whatever a row group's size.
+    Pages that were written with checksums are held against them.
     """
-    return pq.ParquetFile(file, pre_buffer=ahead, buffer_size=0 if ahead else 2**18)
+    return pq.ParquetFile(file, pre_buffer=ahead, buffer_size=0 if ahead else 2**18, page_checksum_verification=True)
 
 
 @dataclass(frozen=True)

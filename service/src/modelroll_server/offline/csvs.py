@@ -17,7 +17,7 @@ from modelroll_server.offline import places, sources
 from modelroll_server.offline.options import Options
 from modelroll_server.offline.records import OpenQuote, Scanner
 
-_BLOCK = 2**22
+_BLOCK = 2**18
 _LEAST_BLOCK = 2**20
 _SHARD_BYTES = 2**28
 

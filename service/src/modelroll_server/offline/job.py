@@ -6,6 +6,7 @@ chunks and one row group to be written, whatever the size of the input.
 
 import collections
 import contextlib
+import os
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -96,7 +97,7 @@ def run(order: Order, version: Version, options: Options, progress: Progress, tr
     try:
         return _Job(order, version, options, progress, trace).run()
     except OSError as error:
-        why = error.strerror or str(error)
+        why = os.strerror(error.errno) if error.errno else str(error)  # Arrow puts words of its own around it
         name = error.filename or order.out
         raise BatchFailed(f"{name} cannot be written: {why}. {_KEPT}") from error
     except Exception as error:
@@ -162,6 +163,7 @@ class _Job:
         there = next((place for place in (self._out, self._rejects) if place.exists()), None)
         if there is None or self._order.parts or self._order.overwrite or self._parts.may_be_assembled:
             return
+        self._parts.directory.remove_empty()  # of a run that was killed when nothing else was left to do
         raise BatchFailed(f"{there} is there: say --overwrite to replace it")
 
     def _data(self) -> dataset.Dataset:

@@ -100,6 +100,12 @@ class Place:
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path, recursive=self.is_directory())
 
+    def remove_empty(self) -> None:
+        """Remove the directory if nothing is in it; object stores have no such directories."""
+        if self.is_local:
+            with contextlib.suppress(OSError):
+                Path(self.path).rmdir()
+
     def read(self) -> bytes:
         """All of it."""
         found: bytes = self.fs.cat_file(self.path)
