@@ -268,7 +268,7 @@ class _Job:
         self._join([self._parts.part(index) for index in sorted(finished)], self._out)
 
     def _join(self, files: list[places.Place], place: places.Place) -> None:
-        with place.replacing(self._parts.directory) as sink:
+        with place.replacing(self._parts.directory, for_good=True) as sink:
             self._format.join(files, sink)
 
     def _summary(self, done: Assembled, out: places.Place) -> Summary:

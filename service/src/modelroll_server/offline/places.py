@@ -124,11 +124,13 @@ class Place:
             sink.write(data)
 
     @contextlib.contextmanager
-    def replacing(self, directory: "Place | None" = None) -> Iterator[Any]:
+    def replacing(self, directory: "Place | None" = None, *, for_good: bool = False) -> Iterator[Any]:
         """A pyarrow.NativeFile to write, which stands in this file's place once it is whole and on the disk.
 
         Args:
             directory: Where it is until then, on the same file system; beside it where none is given.
+            for_good: Whether it is there after a power cut, too; else what was there before may be. To wait for that
+                takes as long as to write some megabytes: parts that are lost are made again.
         """
         unique = f"{TEMPORARY}{uuid.uuid4().hex}"
         temporary = self.beside(unique) if directory is None else directory / unique
@@ -136,7 +138,7 @@ class Place:
             with temporary._created() as sink:  # noqa: SLF001 - of the same class
                 yield sink
             if self.is_local:
-                _replace(temporary.path, self.path)
+                _replace(temporary.path, self.path, for_good=for_good)
             else:
                 self.fs.mv(temporary.path, self.path)
         except BaseException:
@@ -150,11 +152,12 @@ class Place:
         return pa.PythonFile(self.fs.open(self.path, "wb"), mode="w")
 
 
-def _replace(temporary: str, path: str) -> None:
+def _replace(temporary: str, path: str, *, for_good: bool) -> None:
     """Rename what is on the disk: after a power cut either the old file is there or the new one."""
     _synchronize(temporary)
     Path(temporary).replace(path)
-    _synchronize(str(Path(path).parent))
+    if for_good:
+        _synchronize(str(Path(path).parent))
 
 
 def _synchronize(path: str) -> None:
