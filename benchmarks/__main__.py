@@ -5,10 +5,12 @@ import fnmatch
 import os
 import signal
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from benchmarks import (
     drift,
@@ -262,23 +264,27 @@ def measure_noticed(name: str) -> None:
 
 @main.command("offline")
 @click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
-@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(1_000))
-@click.option("--rounds", "times", default=3, show_default=True, type=click.IntRange(1))
-def measure_offline(name: str, rows: int, times: int) -> None:
-    """Predict a Parquet file by a bare loop and by a batch job, and print rows a second and peak memory of both."""
-    head = ["subject", "rows/s", "to bare", "CPU to bare", "peak", f"to {rows // 4:,} rows"]
-    found = [
-        [
-            one.name,
-            f"{one.rate:,.0f}",
-            f"{one.ratio:.2f}×",
-            f"{one.cpu:.2f}×",
-            f"{one.peak / 2**20:,.0f} MiB",
-            f"{one.growth:.2f}×",
-        ]
-        for one in offline.measure(name, rows, times)
-    ]
-    print(f"{name}: {rows:,} rows of Parquet\n\n{tables.table(head, found)}")
+@click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(1_000), help="Of each timed run.")
+@click.option("--rounds", "times", default=5, show_default=True, type=click.IntRange(0), help="Turns of each subject.")
+@click.option("--size", "sizes", multiple=True, type=click.IntRange(1_000), help="Rows by which memory is compared.")
+@click.option("--large", is_flag=True, help="Compare it by 1, 10 and 50 million rows, and CSV by 1 and 10 million.")
+@click.option("--place", type=click.Path(file_okay=False, exists=True), help="Where files are made; 10 GB for --large.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file of results.")
+def measure_offline(
+    *, name: str, rows: int, times: int, sizes: tuple[int, ...], large: bool, place: str | None, out: Path | None
+) -> None:
+    """Predict files by bare loops and by batch jobs, and print rows a second and peak memory."""
+    inputs = offline.LARGE if large else [offline.Input(size) for size in sizes or (rows, 4 * rows)]
+    found = offline.begin(name)
+    with tempfile.TemporaryDirectory(dir=place) as directory:
+        offline.measure_speed(found, rows, times, Path(directory))
+        offline.measure_memory(found, inputs, Path(directory))
+    file = out or places.cache() / "results" / "offline.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+    if found.speed:
+        print(f"{name}: {rows:,} rows of Parquet, medians of {times} rounds\n\n{tables.batch_speed(found)}")
+    print(f"{name}: peak memory of a batch job\n\n{tables.batch_memory(found)}\n{file}")
 
 
 @main.command("traces")

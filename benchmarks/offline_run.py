@@ -1,15 +1,17 @@
 """One run over a file, in a process of its own.
 
-    python -m benchmarks.offline_run bare|modelroll ARTIFACT IN OUT THREADS
+    python -m benchmarks.offline_run bare|alike|modelroll ARTIFACT IN OUT THREADS
 
-Writes the seconds from the first row read to the output in its place; loading the model comes before. The bare loop is
-what a careful person would write: it reads, calls the same runtime with as many rows, and writes row groups of the same
-size. It checks nothing, keeps no journal, and what it wrote when it is killed is lost.
+Writes the seconds from the first row read to the output in its place (loading the model comes before), and the bytes of
+the largest resident memory. The bare loop is what a careful person would write: it reads, calls the same runtime with
+as many rows, and writes row groups of the same size, encoded as pyarrow does by itself; `alike`, as the batch job does.
+It checks nothing, keeps no journal, waits for no disk, and what it wrote when it is killed is lost.
 """
 
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ class Silent:
         """As of `job.Progress`."""
 
 
-def bare(version: Version, source: str, out: str) -> None:
+def bare(version: Version, source: str, out: str, *, alike: bool) -> None:
     """Read, predict, write."""
     file = pq.ParquetFile(source, pre_buffer=False, buffer_size=2**18)
     writer = None
@@ -63,7 +65,9 @@ def bare(version: Version, source: str, out: str) -> None:
         }
         for name, array in added.items():
             batch = batch.append_column(name, array)  # noqa: PLW2901
-        writer = writer or pq.ParquetWriter(out, batch.schema)
+        if writer is None:
+            chosen = formats.repeating(pa.Table.from_batches([batch])) if alike else True
+            writer = pq.ParquetWriter(out, batch.schema, use_dictionary=chosen)
         gathered.append(batch)
         if sum(one.num_rows for one in gathered) >= formats.GROUP_ROWS:
             writer.write_table(pa.Table.from_batches(gathered))
@@ -74,6 +78,12 @@ def bare(version: Version, source: str, out: str) -> None:
     writer.close()
 
 
+def _peak() -> int:
+    """Bytes, of this program alone: what `wait4` says begins with what the process was forked from."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 def main() -> None:
     """The run."""
     kind, artifact, source, out, threads = sys.argv[1:]
@@ -81,12 +91,12 @@ def main() -> None:
     terms = Terms(settings.model_root, Policy.ANY)
     version = Loader(terms).load(Content(path=artifact))
     began = time.monotonic()
-    if kind == "bare":
-        bare(version, source, out)
+    if kind != "modelroll":
+        bare(version, source, out, alike=kind == "alike")
     else:
         order = job.Order(source, out, overwrite=True, threads=int(threads))
         job.run(order, version, Options(), Silent())
-    sys.stdout.write(str(time.monotonic() - began))
+    sys.stdout.write(f"{time.monotonic() - began} {_peak()}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """A run as tables in Markdown, for the terminal and the page."""
 
+import itertools
+import statistics
 from collections.abc import Iterable, Sequence
 
-from benchmarks import ratios, results, targets
+from benchmarks import offline, ratios, results, targets
 from benchmarks.profile import PER_BATCH, Profile
 
 
@@ -139,3 +141,38 @@ def remains(name: str, found: Profile, bare: Profile, rows: int = 20) -> str:
     more = sorted(files.items(), key=lambda one: one[1], reverse=True)
     lines = [["all", f"{found.cpu_micros - bare.cpu_micros:+.1f}"], *([file, f"{cost:+.1f}"] for file, cost in more)]
     return f"{name}: what remains above the bare server\n\n{table(['file', 'µs a request'], lines[: rows + 1])}"
+
+
+def batch_speed(run: offline.Run) -> str:
+    """Rows a second of batch jobs, and what they are to those of both bare loops in the same round."""
+    head = ["subject", "rows/s", "to bare", "to bare, encoded alike", "CPU to that of bare", "to that encoded alike"]
+    rounds: dict[str, list[offline.Measured]] = {}
+    for one in run.speed:
+        rounds.setdefault(one.subject, []).append(one)
+    rows = []
+    for subject, measured in rounds.items():
+        row = [subject, f"{statistics.median(one.rate for one in measured):,.0f}"]
+        for quantity, other in itertools.product(("rate", "cpu_seconds"), (offline.BARE, offline.ALIKE)):
+            pairs = zip(measured, rounds[other], strict=True)
+            row.append(f"{statistics.median(getattr(a, quantity) / getattr(b, quantity) for a, b in pairs):.2f}×")
+        rows.append(row)
+    return table(head, rows)
+
+
+def batch_memory(run: offline.Run) -> str:
+    """Peak memory of batch jobs, and what it is to that of the smallest input of its kind."""
+    head = ["input", "rows", "peak", "to the fewest rows", "seconds"]
+    smallest: dict[str, offline.Measured] = {}
+    for one in sorted(run.memory, key=lambda one: one.rows):
+        smallest.setdefault(one.input, one)
+    rows = [
+        [
+            one.input,
+            f"{one.rows:,}",
+            f"{one.peak / 2**20:,.0f} MiB",
+            f"{one.peak / smallest[one.input].peak:.2f}×",
+            f"{one.seconds:.1f}",
+        ]
+        for one in run.memory
+    ]
+    return table(head, rows)
