@@ -168,21 +168,6 @@ def test_a_disk_that_is_full_loses_nothing(customers: Path, tmp_path: Path) -> N
     assert len(pd.read_csv(tmp_path / "out.csv")) == 20_000
 
 
-def test_a_shard_that_does_not_fit_on_the_disk(customers: Path, tmp_path: Path) -> None:
-    table = pa.concat_tables([pq.read_table(customers / "customers.parquet")] * 40)
-    pq.write_table(table, tmp_path / "rows.parquet")
-    largest = (CHURN / "2.0.0" / "model.onnx").stat().st_size  # which is copied to memory, as a file
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
-    said = run(tmp_path / "rows.parquet", tmp_path / "out.csv", "--artifact", CHURN / "2.0.0", preexec_fn=limited)
-    assert said.returncode == 1
-    assert "cannot be written: " in said.stderr
-    assert "Traceback" not in said.stderr
-    assert names(tmp_path / "out.csv.parts") == ["_journal.json"]
-
-
 @pytest.fixture
 def large(customers: Path, tmp_path: Path) -> list[object]:
     """A job of eighty shards."""
