@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 import stand_in
 from modelroll_server import errors
+from modelroll_server.cli.stream import stream
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
 from modelroll_server.registry.target import Content, Target
@@ -136,6 +138,13 @@ async def test_what_a_broker_does_not_take_is_tried_again_until_it_does() -> Non
 
 async def refuse() -> None:
     raise KeyError
+
+
+def test_a_password_is_no_flag() -> None:
+    said = CliRunner().invoke(stream, ["--url", "redis://user:secret@redis", "--input", "sensors"])
+    assert said.exit_code == 2
+    assert "set STREAM_URL" in " ".join(said.output.split())
+    assert "secret" not in said.output
 
 
 def test_no_broker_is_imported_before_it_is_named() -> None:
