@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from benchmarks import (
+    access,
     drift,
     events,
     ghz,
@@ -238,6 +239,27 @@ def measure_drift(name: str, pairs: int) -> None:
         f"Without sockets: {inside.counted:.2f} µs of processor time for a request with, {inside.not_counted:.2f} µs"
         f" without, at the least; {inside.ratio:.3f}× by the median of {INSIDE} pairs."
     )
+
+
+@main.command("access")
+@click.option("--model", "name", default="churn", show_default=True, type=click.Choice(models.NAMES))
+def measure_access(name: str) -> None:
+    """Ask a server with TLS, tokens, both and neither, and print what it costs."""
+    _confine()
+    head = ["server with", "connections", "answers a second", "to neither", "CPU an answer", "p99", "failed"]
+    rows = [
+        [
+            one.name,
+            str(one.connections),
+            f"{one.rate:,.0f}",
+            f"{one.ratio:.2f}×",
+            f"{one.cpu:.0f} µs",
+            f"{one.p99:.2f} ms",
+            str(one.failed),
+        ]
+        for one in access.measure(name)
+    ]
+    print(f"{name}: what TLS and tokens cost on kept connections\n\n{tables.table(head, rows)}")
 
 
 @main.command("noticed")

@@ -37,7 +37,7 @@ def write_requests(file: Path, requests: Iterable[bytes]) -> None:
     file.write_bytes(b"".join(b"%d\n%b" % (len(request), request) for request in requests))
 
 
-def run(port: int, requests: Path, connections: int, seconds: float) -> results.Load:
+def run(port: int, requests: Path, connections: int, seconds: float, scheme: str = "http") -> results.Load:
     """Ask as fast as the answers come, over that many kept connections, each with one request at a time.
 
     Raises:
@@ -45,7 +45,7 @@ def run(port: int, requests: Path, connections: int, seconds: float) -> results.
     """
     _, core = machine.cores()
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:.0f}s"]
-    command += ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), f"http://127.0.0.1:{port}", "--"]
+    command += ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), f"{scheme}://127.0.0.1:{port}", "--"]
     said = subprocess.run(machine.on_core(core, [*command, str(requests)]), capture_output=True, text=True, check=False)
     if said.returncode:
         raise Unreadable(f"wrk failed:\n{said.stdout}{said.stderr}")

@@ -119,7 +119,7 @@ class HttpSubject(Subject):
     def ask(self, port: int, model: models.Model, number: int) -> Any:
         """See Subject."""
         request = self.request(model, model.rows[number])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection = self.connect(port)
         try:
             connection.request("POST", request.path, request.body, dict(request.headers))
             response = connection.getresponse()
@@ -131,6 +131,10 @@ class HttpSubject(Subject):
         if response.status != 200:
             raise WrongAnswer(f"row {number}: status {response.status}: {body[:300]!r}")
         return self.label(msgspec.json.decode(body))
+
+    def connect(self, port: int) -> http.client.HTTPConnection:
+        """A connection to its port."""
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def load(self, port: int, model: models.Model, connections: int, seconds: float, scratch: Path) -> results.Load:
         """See Subject."""

@@ -223,3 +223,11 @@ def test_a_worker_is_told_by_its_environment_what_its_parent_was_told() -> None:
     found = settings.from_environment(given, {"port": "1"})
     assert found.workers == "auto"
     assert settings.from_environment(settings.to_environment(found)) == found
+
+
+def test_authorities_of_clients_need_tls() -> None:
+    given = {"MODEL_PATH": "a", "TLS_CLIENT_CA": "/run/ca.crt"}
+    with pytest.raises(SettingsError, match="looked at only where TLS_DIR is set"):
+        settings.from_environment(given)
+    found = settings.from_environment({**given, "TLS_DIR": "/run/tls"})
+    assert settings.from_environment(settings.to_environment(found)) == found

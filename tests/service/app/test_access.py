@@ -28,6 +28,7 @@ from modelroll_server.grpc import prediction_pb2 as pb
 ROOT = Path(__file__).parents[3]
 CHURN = ROOT / "models" / "churn"
 HELM_TEST = ROOT / "charts" / "modelroll" / "files" / "test_predict.py"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHOP, DESK = "shop-0123456789abcdef", "desk-0123456789abcdef"
 PREDICT = "/modelroll.v1.PredictionService/Predict"
 
@@ -193,6 +194,14 @@ def test_lines_are_streamed_to_who_has_a_token(client: httpx.Client, row: dict[s
     assert client.post("/predict/stream", content=lines).status_code == 401
 
 
+def test_a_large_answer_is_there_whole_where_the_connection_ends_with_it(
+    client: httpx.Client, row: dict[str, Any]
+) -> None:
+    headers = {**bearer(SHOP), "connection": "close"}
+    answer = client.post("/batch_predict", json=[row] * 10_000, headers=headers, timeout=60)
+    assert len(answer.json()["predictions"]) == 10_000
+
+
 async def test_over_grpc_everything_but_health_needs_a_token(guarded: Guarded, row: dict[str, Any]) -> None:
     request = message(row)
     async with guarded.channel() as channel:
@@ -297,9 +306,7 @@ async def test_certificate_and_tokens_are_replaced_and_no_request_fails(
     assert load.wrong == []
     assert calls.keys() == {"OK"}
     with opened:  # shaken hands on with the certificate before
-        opened.sendall(
-            b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        )
+        opened.sendall(HEALTH)
         assert opened.recv(65536).startswith(b"HTTP/1.1 200")
     expires = x509.load_pem_x509_certificate(new.chain).not_valid_after_utc.timestamp()
     assert guarded.metric("modelroll_certificate_expiry_timestamp_seconds") == expires
@@ -397,6 +404,7 @@ def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, ro
     tls = credentials.Mounted(tmp_path / "tls", first.files)
     tokens = credentials.Mounted(tmp_path / "tokens", {"shop": SHOP.encode()})
     environment = {"TLS_DIR": str(tls.place), "TOKENS_DIR": str(tokens.place), "WORKERS": "2"}
+    environment["SHUTDOWN_TIMEOUT"] = "60"
     with server_process.serving(tmp_path / "log", str(CHURN / "1.2.0"), environment=environment) as server:
         server.wait_for_live("1.2.0")
         guarded = Guarded(server, authority, first, tls, tokens)
@@ -413,6 +421,10 @@ def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, ro
         assert asked.json()["model_version"] == "1.2.0"
         many = 'modelroll_caller_requests_total{caller="shop"}'
         server.wait_for(lambda: True if guarded.metric(many) >= 22 else None)
+        with open_connection(guarded) as idle:
+            idle.sendall(HEALTH)
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+            assert server.end() == 0  # in half of that time, without a goodbye of a client that does not read
 
 
 @dataclass
@@ -427,7 +439,7 @@ def opens(port: int, context: ssl.SSLContext) -> bool:
     with socket.create_connection(("127.0.0.1", port)) as plain:
         try:
             with context.wrap_socket(plain, server_hostname="localhost") as secured:
-                secured.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                secured.sendall(HEALTH)
                 return secured.recv(65536).startswith(b"HTTP/1.1 200")
         except OSError:
             return False
@@ -441,8 +453,9 @@ def open_connection(guarded: Guarded) -> ssl.SSLSocket:
 
 def who(guarded: Guarded, token: str) -> bool:
     """Whether somebody with this token may call."""
-    answer = httpx.get(f"{guarded.server.url}/v2/health/live", headers=bearer(token), verify=guarded.trust)
-    return answer.status_code == 200
+    with open_connection(guarded) as connection:
+        connection.sendall(f"GET /v2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        return connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -93,13 +93,12 @@ class Callers:
             shown: The header `Authorization`; None if there was none.
         """
         digest = hashlib.sha256(_token(shown) or b"").digest()
-        found = None
-        for known, caller in self._known:
-            if hmac.compare_digest(known, digest):
-                found = caller
-        if found is not None:
-            found.requests.value += 1
-        return found
+        compare = hmac.compare_digest
+        found = [caller for known, caller in self._known if compare(known, digest)]  # all, wherever it stands
+        if not found:
+            return None
+        found[0].requests.value += 1
+        return found[0]
 
     def refusal(self, shown: bytes | None) -> errors.Unauthorized:
         """Why such a request is refused, counted."""

@@ -3,6 +3,7 @@
 Both ports of predictions take it from here: HTTP as a context that each connection is begun with, gRPC as PEM.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import os
@@ -77,11 +78,24 @@ def read(directory: Path, client_ca: Path | None = None) -> Pair:
     return Pair(chain, key, authority, f"{certificate.serial_number:x}", expires, context)
 
 
+class _Parting(ssl.SSLObject):
+    """It says goodbye, and does not wait to hear the same (RFC 8446, 6.1).
+
+    A client that idles does not read: its connection would keep a server that leaves for half a minute.
+    """
+
+    def unwrap(self) -> None:
+        """Say goodbye."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            super().unwrap()
+
+
 def _context(chain: bytes, key: bytes, client_ca: bytes | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = _Parting
     # It takes paths alone, and the files may be others by now than those that were checked.
     descriptor = os.memfd_create("modelroll-certificate", os.MFD_CLOEXEC)
     with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - it has no path
