@@ -11,6 +11,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+import grpc_stand_in
 import stand_in
 from modelroll_server.grpc import prediction, statuses
 from modelroll_server.grpc import prediction_pb2 as pb
@@ -283,6 +284,22 @@ async def test_a_leaving_server_answers_what_it_read_and_says_that_there_was_mor
     assert (await call.read()).prediction == 1
     server.leaving.set()
     assert (await refusal(call.read())).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_client_is_asked_to_connect_anew_and_goes_on_with_what_it_has_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("modelroll_server.grpc.server.CONNECTION_SECONDS", 0.1)
+    async with grpc_stand_in.serving() as server, grpc.aio.insecure_channel(server.address) as channel:
+        serializers = (pb.PredictRequest.SerializeToString, pb.PredictResponse.FromString)
+        call = channel.stream_stream(f"/{SERVICE}/PredictStream", *serializers)()
+        await call.write(row(1))
+        assert (await call.read()).prediction == 1
+        async with asyncio.timeout(10):
+            await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        await call.write(row(2))
+        assert (await call.read()).prediction == 2
+        assert (await channel.unary_unary(f"/{SERVICE}/Predict", *serializers)(row(3))).prediction == 3
 
 
 async def test_an_unknown_method_is_unimplemented(server: "Server") -> None:

@@ -15,6 +15,9 @@ from modelroll_server.registry.registry import Registry
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.telemetry.traces import Traces
 
+CONNECTION_SECONDS = 300.0
+"""After which, give or take a tenth, a client is asked to connect anew: so it comes to hear of pods that were added."""
+
 
 class PortTaken(OSError):
     """The port cannot be listened on."""
@@ -51,6 +54,7 @@ class GrpcServer:
             ("grpc.so_reuseport", 0),  # else a second server would take the port, and half of the requests
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_age_ms", round(1000 * CONNECTION_SECONDS)),  # calls on it have all the time they need
         ]
         callers = None if access is None else access.callers
         self._server = grpc.aio.server(options=options, interceptors=[] if callers is None else [Guard(callers)])
