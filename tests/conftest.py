@@ -23,6 +23,8 @@ _BUILT = "`make test CLUSTER=devcluster` builds one (root, Debian)"
 HOW_TO_GET = {
     "cluster": f"a Kubernetes cluster: {_BUILT}, CLUSTER=kind uses Docker",
     "helm": f"the helm command: {_BUILT}, or see https://helm.sh/docs/intro/install",
+    "node": "a cluster with this machine for a node, so that it reaches pods: `make test CLUSTER=devcluster`",
+    "nginx": "nginx: `apt-get install nginx` on Debian, or see https://nginx.org/en/download.html",
     "wrk": "the load generator wrk: apt-get install wrk, or see https://github.com/wg/wrk",
     "redis": "redis-server or valkey-server: `apt-get install redis-server` on Debian, or see https://redis.io/docs",
     "nats-server": "nats-server: `hack/brokers/build nats-server` builds one (Go)",
@@ -39,6 +41,10 @@ HOW_TO_GET = {
 def _is_there(part: str) -> bool:
     if part == "cluster":
         return os.environ.get("CLUSTER", "embedded") in {"devcluster", "kind"} and "KUBECONFIG" in os.environ
+    if part == "node":
+        return os.environ.get("CLUSTER") == "devcluster" and "KUBECONFIG" in os.environ
+    if part == "nginx":
+        return any(map(shutil.which, ("nginx", "/usr/sbin/nginx")))
     if part == "redis":
         return redis_process.command() is not None
     if part == "nats-server":

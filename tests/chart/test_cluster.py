@@ -61,6 +61,13 @@ def test_the_api_server_takes_every_object(namespace: str, settings: tuple[str, 
     assert len(result.stdout.splitlines()) == len(objects)
 
 
+def test_the_api_server_takes_nginx(namespace: str) -> None:
+    dry_run = ("apply", "--server-side", "--dry-run=server", "--validate=strict")
+    result = kubectl("--namespace", namespace, *dry_run, "-k", str(ROOT / "k8s" / "nginx" / "least-connections"))
+    assert result.returncode == 0, result.stderr
+    assert "Warning" not in result.stderr, "a pod that the namespace's standard would refuse"
+
+
 def test_the_api_server_takes_the_kustomize_base() -> None:
     result = kubectl(
         "apply", "--server-side", "--dry-run=server", "--validate=strict", "-k", str(ROOT / "k8s" / "base")

@@ -26,6 +26,7 @@ _GROUPS = {
     "leases": "apis/coordination.k8s.io/v1",
     "modelversions": "apis/modelroll.dev/v1alpha1",
     "pods": "api/v1",
+    "services": "api/v1",
 }
 
 

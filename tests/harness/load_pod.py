@@ -14,6 +14,7 @@ from checker.verdict import Record
 
 ROOT = Path(__file__).parents[2]
 POD = "checker"
+SERVICE = "http://churn:8000"
 CONNECTIONS = 16
 RESEND_AFTER = 8.0  # seconds in which a cluster stops sending anybody to a process that is dead, on a busy machine
 SECURITY = {
@@ -76,7 +77,7 @@ class Load:
         *,
         keep_alive: bool,
         rate: float = 20,
-        url: str = "http://churn:8000",
+        url: str = SERVICE,
         resend_cut: bool = False,
     ) -> None:
         flag = "--keep-alive" if keep_alive else "--no-keep-alive"

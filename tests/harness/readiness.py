@@ -106,7 +106,7 @@ class Readiness:
         for event in _documents(stream):
             pod: Object = event["object"]
             name = pod["metadata"]["name"]
-            if event["type"] != "DELETED" and _is_ready(pod):
+            if event["type"] != "DELETED" and is_ready(pod):
                 ready.add(name)
                 annotation = pod["metadata"].get("annotations", {}).get(TARGET)
                 self.targets[name] = json.loads(annotation)["version"] if annotation else ""
@@ -143,7 +143,8 @@ def _below(samples: list[Sample], taken: set[str], floor: int) -> Iterator[str]:
             yield f"{moment}: {len(sample.ready)} ready, {sorted(sample.ready)}"
 
 
-def _is_ready(pod: Object) -> bool:
+def is_ready(pod: Object) -> bool:
+    """Whether a pod may be counted on."""
     conditions = pod.get("status", {}).get("conditions", [])
     # A pod on its way out still answers, but nobody may count on it.
     return "deletionTimestamp" not in pod["metadata"] and any(

@@ -16,7 +16,7 @@ import yaml
 from checker.legal import Watch
 from checker.verdict import Verdict, judge
 from harness.cluster import Namespace
-from harness.load_pod import POD, Load, rows, start_pod
+from harness.load_pod import POD, SERVICE, Load, rows, start_pod
 from harness.readiness import Readiness
 from harness.release import NAME, SERVERS
 
@@ -28,12 +28,22 @@ CUSTOMERS = 500
 class Traffic:
     """The load of one `under_load`, and at its end the verdict on it."""
 
-    def __init__(self, namespace: Namespace, rate: float, *, resend_cut: bool = False) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        rate: float,
+        *,
+        resend_cut: bool = False,
+        url: str = SERVICE,
+        kept: tuple[bool, ...] = (True, False),
+    ) -> None:
         self.readiness = Readiness(namespace.name, SERVERS)
         self.verdict = judge([], [])
         self._namespace = namespace
         self._rate = rate
         self._resend_cut = resend_cut
+        self._url = url
+        self._kept = kept
         self._due = 0.0
         self._loads: list[Load] = []
 
@@ -50,8 +60,8 @@ class Traffic:
             stack.callback(watch.close)
             stack.enter_context(self.readiness)
             loads = self._loads = [
-                Load(self._namespace.name, keep_alive=keep, rate=self._rate, resend_cut=self._resend_cut)
-                for keep in (True, False)
+                Load(self._namespace.name, keep_alive=keep, rate=self._rate, url=self._url, resend_cut=self._resend_cut)
+                for keep in self._kept
             ]
             with ExitStack() as running:
                 for load in loads:
@@ -60,7 +70,7 @@ class Traffic:
                     load.wait_for_answers()
                 began = time.monotonic()
                 yield
-                self._due = 2 * self._rate * (time.monotonic() - began)
+                self._due = len(loads) * self._rate * (time.monotonic() - began)
             records = itertools.chain.from_iterable(load.records for load in loads)
             self.verdict = judge(records, watch.timeline, self.readiness.kill_windows())
 
@@ -81,17 +91,26 @@ def packed_digests() -> dict[str, frozenset[str]]:
 
 
 @contextmanager
-def under_load(namespace: Namespace, rate: float = RATE, *, resend_cut: bool = False) -> Iterator[Traffic]:
+def under_load(
+    namespace: Namespace,
+    rate: float = RATE,
+    *,
+    resend_cut: bool = False,
+    url: str = SERVICE,
+    kept: tuple[bool, ...] = (True, False),
+) -> Iterator[Traffic]:
     """Load for the length of the block; the verdict stands after it.
 
     Args:
         namespace: Of the release.
-        rate: Requests a second of each of the two clients.
+        rate: Requests a second of each client.
         resend_cut: Whether what a cut connection left unanswered is sent once more; a failure all the same, but where a
             process was being killed (`Readiness.kills`).
+        url: Whom they ask.
+        kept: One for each client: whether it keeps its connections.
     """
     ensure_client(namespace)
-    traffic = Traffic(namespace, rate, resend_cut=resend_cut)
+    traffic = Traffic(namespace, rate, resend_cut=resend_cut, url=url, kept=kept)
     with traffic.flowing():
         yield traffic
 
