@@ -122,7 +122,7 @@ async def _application(model: models.Model, *, drift: str) -> InferenceApp:
     async def numbers() -> dict[str, Any]:
         return {}
 
-    return answering.over_http(told, Lifecycle(), numbers)
+    return answering.over_http(told, Lifecycle(), numbers, callers=None)
 
 
 async def _turn(application: InferenceApp, requests: list[bytes]) -> float:

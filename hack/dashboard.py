@@ -367,6 +367,12 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                         f" (increase(modelroll_credentials_reloads_total{{{SERVER}}}[$__rate_interval]))",
                         "{{what}} {{outcome}}",
                     ),
+                ),
+                wide=12,
+            ),
+        ),
+    ),
+    (
         "Events, of stream workers",
         (
             Graph(

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 import stand_in
+from modelroll_server.batching.batcher import Limits
 from modelroll_server.grpc.server import GrpcServer
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
@@ -45,7 +46,7 @@ class Server:
 async def serving(traces: Traces | None = None) -> AsyncIterator[Server]:
     """A server with version 1.0.0 live."""
     registry, metrics, leaving = Registry(Metrics()), Metrics(), asyncio.Event()
-    inference = Inference(registry, metrics, threads=2, max_queued_rows=100, traces=traces)
+    inference = Inference(registry, metrics, threads=2, limits=Limits(queued=100), traces=traces)
     limits = (MAX_MESSAGE, MAX_MESSAGE)
     started = GrpcServer(registry, inference, metrics, leaving, max_message=limits, traces=traces)
     port = await started.start("127.0.0.1", 0)

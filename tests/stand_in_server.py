@@ -13,10 +13,11 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import stand_in
+from modelroll_server.batching.batcher import Limits
 from modelroll_server.cache.cache import Cache
 from modelroll_server.http import wire
 from modelroll_server.http.asgi import Lifecycle
-from modelroll_server.http.inference_app import InferenceApp
+from modelroll_server.http.inference_app import InferenceApp, Options
 from modelroll_server.http.management_app import ManagementApp
 from modelroll_server.http.page.page import Page
 from modelroll_server.inference import Inference
@@ -54,14 +55,14 @@ async def serving(
 ) -> AsyncIterator[Server]:
     """A server with version 1.0.0 live, and with the page at `/`, or without."""
     registry, lifecycle, metrics = Registry(Metrics()), Lifecycle(), Metrics()
-    inference = Inference(registry, metrics, threads=THREADS, max_queued_rows=100, cache=cache, traces=traces)
+    inference = Inference(registry, metrics, threads=THREADS, limits=Limits(queued=100), cache=cache, traces=traces)
     traffic = Traffic(metrics.latency.collect)
 
     async def numbers() -> dict[str, Any]:
         return traffic.document()
 
     found_page = Page(registry, inference, numbers) if page else None
-    app = InferenceApp(registry, inference, metrics, lifecycle, page=found_page, traces=traces)
+    app = InferenceApp(registry, inference, metrics, lifecycle, options=Options(page=found_page, traces=traces))
     management = ManagementApp(registry, metrics, lifecycle, ("pod-1", "uid-1"))
 
     def client(application: Callable[..., object]) -> httpx.AsyncClient:

@@ -21,7 +21,7 @@ from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.drift.watch import Deliver, Watch
 from modelroll_server.drift.window import Window
 from modelroll_server.http.asgi import Lifecycle
-from modelroll_server.http.inference_app import InferenceApp
+from modelroll_server.http.inference_app import InferenceApp, Options
 from modelroll_server.http.management_app import ManagementApp
 from modelroll_server.http.page.page import Numbers, Page
 from modelroll_server.http.repository import Repository
@@ -120,10 +120,7 @@ class Answering:
             self.inference,
             self._metrics,
             lifecycle,
-            log_requests=settings.log_requests,
-            page=page,
-            traces=self._traces,
-            callers=callers,
+            Options(settings.log_requests, page, self._traces, callers),
         )
 
     def _model(self) -> str | None:

@@ -14,7 +14,7 @@ import weakref
 import numpy as np
 
 from modelroll_server import errors
-from modelroll_server.batching.admission import MAX_QUEUED_ROWS, Admission
+from modelroll_server.batching.admission import Admission
 from modelroll_server.batching.batch import Computation, Rows
 from modelroll_server.batching.batcher import Batcher, Limits
 from modelroll_server.batching.threads import Threads
@@ -43,7 +43,6 @@ class Inference:
         *,
         threads: int,
         limits: Limits | None = None,
-        max_queued_rows: int = MAX_QUEUED_ROWS,
         cache: Cache | None = None,
         watch: Watch | None = None,
         traces: Traces | None = None,
@@ -54,7 +53,7 @@ class Inference:
         self._threads = Threads(threads)
         self._thread_count = threads
         self._limits = limits or Limits()
-        self._admission = Admission(max_queued_rows)
+        self._admission = Admission(self._limits.queued)
         metrics.read_queued_rows(lambda: self._admission.rows)
         self._cache = cache
         self._watch = watch

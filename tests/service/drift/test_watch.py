@@ -11,6 +11,7 @@ import pytest
 
 import stand_in
 from modelroll_server import errors
+from modelroll_server.batching.batcher import Limits
 from modelroll_server.cache.cache import Bounds, Cache
 from modelroll_server.drift import watch
 from modelroll_server.drift.window import Sample
@@ -47,7 +48,7 @@ class Placed:
             self.registry,
             metrics,
             threads=1,
-            max_queued_rows=max_queued_rows,
+            limits=Limits(queued=max_queued_rows),
             cache=Cache(Bounds(2**20, 300.0)) if cache else None,
             watch=watch.Watch(self.samples.append, count_after=0.0),
         )

@@ -15,6 +15,7 @@ import pytest
 import stand_in
 from harness.waiting import wait_until
 from modelroll_server import errors
+from modelroll_server.batching.batcher import Limits
 from modelroll_server.canary import comparison, share
 from modelroll_server.inference import Inference
 from modelroll_server.registry.beside import Beside, Numbers
@@ -58,7 +59,7 @@ class Placed:
         self.candidate = stand_in.version("2.0.0", candidate_runtime or stand_in.Echo(candidate))
         asked = Candidate(self.candidate.content, percent, shadow)
         self.registry.beside = self.beside = Beside(self.candidate, asked, 2)
-        self.inference = Inference(self.registry, metrics, threads=1, max_queued_rows=max_queued_rows)
+        self.inference = Inference(self.registry, metrics, threads=1, limits=Limits(queued=max_queued_rows))
 
     def predict(self, *rows: Row) -> asyncio.Future[Answers]:
         return self.inference.predict(self.live, rows, time.monotonic() + 10)

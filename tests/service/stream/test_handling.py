@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import stand_in
 from modelroll_server import errors
+from modelroll_server.batching.batcher import Limits
 from modelroll_server.cli.stream import stream
 from modelroll_server.inference import Inference
 from modelroll_server.registry.registry import Registry
@@ -38,7 +39,7 @@ class Subject:
         self.version = stand_in.version(runtime=runtime)
         if live:
             self.registry.live = self.version
-        inference = Inference(self.registry, metrics, threads=1, max_queued_rows=max_queued_rows)
+        inference = Inference(self.registry, metrics, threads=1, limits=Limits(queued=max_queued_rows))
         self.counts = StreamCounts()
         self.handler = Handler(self.registry, inference, metrics, self.counts, most_bytes=10_000, most_deliveries=3)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelroll_server import errors
-from modelroll_server.batching.admission import Admission
+from modelroll_server.batching.admission import MAX_QUEUED_ROWS, Admission
 from modelroll_server.batching.batch import Computation, Computed, Part, Request, Rows
 from modelroll_server.batching.cost import Cost
 from modelroll_server.batching.threads import Threads
@@ -45,11 +45,13 @@ class Limits:
         rows: Of a batch, to begin with: a model that answers more of them in little time is given more.
         delay: Seconds that the first row of a batch may wait for more.
         inline: Whether cheap batches may be computed on the event loop; not by what may hang.
+        queued: Rows that may wait, of all versions together; a request beyond is turned away.
     """
 
     rows: int = 32
     delay: float = 0.0
     inline: bool = True
+    queued: int = MAX_QUEUED_ROWS
 
 
 class Batcher:

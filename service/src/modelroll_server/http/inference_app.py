@@ -7,7 +7,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import structlog
@@ -36,6 +36,25 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
+class Options(NamedTuple):
+    """What the port may have beside its answers.
+
+    Attributes:
+        log_requests: Whether each has a line in the log.
+        page: For people, at `/`.
+        traces: Where traces go.
+        callers: Who may call; None: everybody.
+    """
+
+    log_requests: bool = False
+    page: Page | None = None
+    traces: Traces | None = None
+    callers: Callers | None = None
+
+
+PLAIN = Options()
+
+
 class InferenceApp:
     """The ASGI application of the inference port.
 
@@ -49,16 +68,14 @@ class InferenceApp:
         inference: Inference,
         metrics: Metrics,
         lifecycle: Lifecycle,
-        *,
-        log_requests: bool = False,
-        page: Page | None = None,
-        traces: Traces | None = None,
-        callers: Callers | None = None,
+        options: Options = PLAIN,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
-        self._log_requests = log_requests
-        self._traces = traces
+        self._log_requests = options.log_requests
+        self._traces = options.traces
+        self._callers = options.callers
+        self._page = page = options.page
         self._memory = body.Memory()
         self._documentation = Documentation(registry)
         self._predictions = Predictions(registry, inference, metrics, self._memory)
@@ -73,8 +90,6 @@ class InferenceApp:
             "/health": (("GET", "HEAD"), self._health),
             **({} if page is None else page.routes),
         }
-        self._callers = callers
-        self._page = page
         self._open = {"/health"} if page is None else {"/health", *page.assets}  # balancers ask, and browsers
         self._offered = {"/predict": predictions.ONE, "/batch_predict": predictions.MANY}
         self._sending: set[asyncio.Task[None]] = set()

@@ -69,9 +69,7 @@ class Worker:
         self._lifecycle = Lifecycle()
         self._metrics = Metrics()
         # What is loaded and live is counted by the parent, once for all: here it goes nowhere.
-        answering = Answering(
-            settings, self._metrics, Metrics(), threads=threads, deliver=channel.send, traces=traces
-        )
+        answering = Answering(settings, self._metrics, Metrics(), threads=threads, deliver=channel.send, traces=traces)
         self._registry, self._candidates = answering.registry, answering.candidates
         self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
