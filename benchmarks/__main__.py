@@ -29,6 +29,7 @@ from benchmarks import (
     results,
     rounds,
     shadow,
+    sizing,
     starts,
     subjects,
     tables,
@@ -282,6 +283,26 @@ def measure_noticed(name: str) -> None:
         for one in noticed.measure(name)
     ]
     print(f"{name}: between rollouts → while one is under way\n\n{tables.table(head, rows)}")
+
+
+@main.command("sizing")
+@click.option("--model", "names", multiple=True, type=click.Choice(models.NAMES), help="Only these models.")
+def measure_sizing(names: tuple[str, ...]) -> None:
+    """Ask at rates that leave the server time to rest, and print what a request costs then, and its memory."""
+    wrk.check()
+    _confine()
+    head = ["model", "", "at rest", *(f"{rate:,}/s" for rate in sizing.RATES), "MiB"]
+    rows = [
+        [
+            one.model,
+            one.subject,
+            f"{one.idle:.1%} of a core",
+            *(f"{cost.microseconds:.0f} ({cost.rate:,.0f}/s)" for cost in one.costs),
+            f"{one.mib:.0f}",
+        ]
+        for one in sizing.measure(names or models.NAMES)
+    ]
+    print(f"µs of processor time for a request (requests a second that came about)\n\n{tables.table(head, rows)}")
 
 
 @main.command("offline")

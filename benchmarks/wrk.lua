@@ -1,5 +1,6 @@
 -- Sends the requests of a file, one after another and then again, and prints what came of it as one line of JSON.
--- The file holds whole HTTP requests, each after a line with its length in bytes.
+-- The file holds whole HTTP requests, each after a line with its length in bytes. With a second argument each connection rests before
+-- each request, for so many milliseconds on average.
 
 local requests, count, next_one = {}, 0, 0
 
@@ -10,6 +11,12 @@ function init(arguments)
     requests[count] = file:read(tonumber(line))
   end
   file:close()
+  local rest = tonumber(arguments[2] or "0")
+  if rest > 0 then
+    function delay()
+      return math.random(0, 2 * rest)
+    end
+  end
 end
 
 function request()

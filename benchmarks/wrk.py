@@ -37,8 +37,16 @@ def write_requests(file: Path, requests: Iterable[bytes]) -> None:
     file.write_bytes(b"".join(b"%d\n%b" % (len(request), request) for request in requests))
 
 
-def run(port: int, requests: Path, connections: int, seconds: float, scheme: str = "http") -> results.Load:
-    """Ask as fast as the answers come, over that many kept connections, each with one request at a time.
+def run(port: int, requests: Path, connections: int, seconds: float, *, scheme: str = "http", rest: int = 0) -> results.Load:
+    """Ask over that many kept connections, each with one request at a time, as fast as the answers come.
+
+    Args:
+        port: The server's.
+        requests: What `write_requests` wrote.
+        connections: How many.
+        seconds: How long.
+        scheme: http, or https with any certificate.
+        rest: Milliseconds that each connection waits before each request, on average.
 
     Raises:
         Unreadable: wrk failed.
@@ -46,7 +54,9 @@ def run(port: int, requests: Path, connections: int, seconds: float, scheme: str
     _, core = machine.cores()
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:.0f}s"]
     command += ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), f"{scheme}://127.0.0.1:{port}", "--"]
-    said = subprocess.run(machine.on_core(core, [*command, str(requests)]), capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        machine.on_core(core, [*command, str(requests), str(rest)]), capture_output=True, text=True, check=False
+    )
     if said.returncode:
         raise Unreadable(f"wrk failed:\n{said.stdout}{said.stderr}")
     return parse(said.stdout)
