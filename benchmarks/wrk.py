@@ -37,7 +37,9 @@ def write_requests(file: Path, requests: Iterable[bytes]) -> None:
     file.write_bytes(b"".join(b"%d\n%b" % (len(request), request) for request in requests))
 
 
-def run(port: int, requests: Path, connections: int, seconds: float, *, scheme: str = "http", rest: int = 0) -> results.Load:
+def run(
+    port: int, requests: Path, connections: int, seconds: float, *, scheme: str = "http", rest: int = 0
+) -> results.Load:
     """Ask over that many kept connections, each with one request at a time, as fast as the answers come.
 
     Args:

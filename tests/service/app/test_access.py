@@ -321,7 +321,7 @@ def test_what_cannot_be_used_leaves_the_certificate_and_no_token(guarded: Guarde
     failing = 'modelroll_credentials_failing{what="certificate"}'
     failed = 'modelroll_credentials_reloads_total{outcome="failed",what="certificate"}'
     for number, files in enumerate(
-        ({**good.files, "tls.key": other.key}, guarded.authority.issue(ends=0).files, {}), 1
+        ({**good.files, "tls.key": other.key}, guarded.authority.issue(ends=0).files, dict.fromkeys(good.files, b"")), 1
     ):
         guarded.tls.replace(files)
         guarded.server.wait_for(lambda number=number: True if guarded.metric(failed) == number else None)  # type: ignore[misc]

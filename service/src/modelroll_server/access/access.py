@@ -116,10 +116,11 @@ class _Files:
         try:
             found = self._read()
         except errors.CredentialsUnusable as error:
-            if is_changed or self.failure is None:
+            is_news = is_changed or self.failure is None
+            self.failure = error.message
+            if is_news:
                 self.reloads["failed"] += 1
                 _log.error("what guards the ports cannot be used", what=self.what, error=error.message)
-            self.failure = error.message
         else:
             self.reloads["succeeded"] += 1
             self.failure = None
