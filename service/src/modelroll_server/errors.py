@@ -362,6 +362,14 @@ class BatchFailed(ModelrollError):
     """A batch job that did not finish; the shards that it had finished are kept."""
 
 
+class BatchInterrupted(BatchFailed):
+    """A batch job that the same command may finish another time: a disk or a file system stood in its way."""
+
+
+class JobFailed(ModelrollError):
+    """A Job that a cluster did not take, or did not finish."""
+
+
 class KubectlFailed(ModelrollError):
     """kubectl is not there, or did not do what it was asked; the message is its own."""
 

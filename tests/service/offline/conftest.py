@@ -1,14 +1,19 @@
 """Batch jobs in this process."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from modelroll_server.offline import job
 from modelroll_server.offline.options import Options
 from modelroll_server.registry.version import Version
 from offline_jobs import Parity, Run, Silent, answering
+
+CHURN = Path(__file__).parents[3] / "models" / "churn"
 
 
 @pytest.fixture
@@ -28,3 +33,11 @@ def run(tmp_path: Path) -> Run:
         return job.run(wanted, version or answering(Parity()), chosen, Silent())
 
     return run
+
+
+@pytest.fixture
+def churn_rows(tmp_path: Path) -> Path:
+    """One customer twenty times."""
+    row = json.loads((CHURN / "row.json").read_text())
+    pq.write_table(pa.Table.from_pylist([row] * 20), tmp_path / "customers.parquet")
+    return tmp_path / "customers.parquet"

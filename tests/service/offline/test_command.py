@@ -69,7 +69,7 @@ def test_what_is_served_by_the_environment_is_asked(
     monkeypatch.setenv("MODEL_PATH", str(CHURN / "1.2.0"))
     monkeypatch.setenv("MODEL_DIGEST", "sha256:" + "0" * 64)
     result = batch(customers / "customers.parquet", tmp_path / "out.parquet", artifact=None)
-    assert result.exit_code == 1
+    assert result.exit_code == 65
     assert "modelroll: " in result.output
     monkeypatch.delenv("MODEL_DIGEST")
     result = batch(customers / "customers.parquet", tmp_path / "out.parquet", artifact=None)
@@ -96,7 +96,7 @@ def test_rejects_are_counted(customers: Path, tmp_path: Path) -> None:
     assert rejected["reject_row"].tolist() == [3, 9]
     assert rejected["reject_reason"].str.contains("contract must be one of").all()
     result = batch(tmp_path / "rows.csv", tmp_path / "other.csv", "--delimiter", "\\t", "--bad-rows", "fail")
-    assert result.exit_code == 1
+    assert result.exit_code == 65
     assert "modelroll: row 3 of rows.csv: contract must be one of" in result.output
 
 
@@ -177,16 +177,17 @@ def large(customers: Path, tmp_path: Path) -> list[object]:
     return [tmp_path / "large.parquet", tmp_path / "out.parquet", *flags]
 
 
-def test_a_person_can_stop_it_and_go_on(large: list[object], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_stopped_and_go_on(large: list[object], tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "modelroll_server", "batch", *map(str, large)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "out.parquet.parts" / "_shard-00001.json").exists():
             assert process.poll() is None  # it has much to do yet
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.005)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert said == "modelroll: stopped; what is finished is kept: run the same command again to go on\n"
     assert not [name for name in names(tmp_path / "out.parquet.parts") if name.startswith("_tmp-")]
     again = run(*large)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from modelroll_server import settings as configuration
+from modelroll_server.cli import batch_job as jobs
+from modelroll_server.cli import sharing
 from modelroll_server.errors import BatchFailed, ModelrollError
+from modelroll_server.offline.options import Share
 from modelroll_server.telemetry import cpu, logs, traces
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ _EVERY = 10.0  # seconds between two lines where there is no terminal
 @click.command()
 @click.argument("source", metavar="IN")
 @click.argument("out", metavar="OUT")
-@click.option("--artifact", type=click.Path(exists=True), help="Artifact, model file, or a model's directory.")
+@click.option("--artifact", type=click.Path(), help="Artifact, model file, or a model's directory.")
 @click.option("--digest", "model_digest", metavar="sha256:…", help="The digest that the artifact must have.")
 @click.option("--model", "model_name", metavar="NAME", help="The model's name; a manifest of another is refused.")
 @click.option(
@@ -55,7 +59,19 @@ _EVERY = 10.0  # seconds between two lines where there is no terminal
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on where a run stopped.")
 @click.option("--threads", type=click.IntRange(1), help="That compute; one for each usable CPU unless said otherwise.")
-def batch(source: str, out: str, *, artifact: str | None, threads: int | None, **flags: Any) -> None:
+@click.option("--indexes", type=click.IntRange(1), metavar="N", help="Share the shards among N processes.")
+@click.option(
+    "--index",
+    envvar=sharing.INDEX,
+    type=click.IntRange(0),
+    help=f"Which of them this is, from 0; a pod of an Indexed Job knows by itself ({sharing.INDEX}).",
+)
+@click.option("--run", "run_id", default="", metavar="ID", help="What they have in common, and no others: a Job's UID.")
+@jobs.options
+@click.pass_context
+def batch(
+    context: click.Context, /, source: str, out: str, *, artifact: str | None, threads: int | None, **flags: Any
+) -> None:
     """Predict every row of IN, and write the rows with their predictions to OUT.
 
     IN is a file, a glob in quotes, or a directory, of Parquet, Arrow or CSV (by suffix: .parquet, .arrow or .feather,
@@ -65,7 +81,19 @@ def batch(source: str, out: str, *, artifact: str | None, threads: int | None, *
     A run that was stopped goes on where it stopped when it is begun again in the same way: OUT.parts/ has what it
     finished. Rows that the model cannot be given are written to the file beside OUT whose name ends with .rejects and
     OUT's suffix.
+
+    With --indexes several processes share the work, and the last of them writes OUT. With --job they are the pods of a
+    Job on a cluster: IN and OUT are paths on the claim --data-claim, and the model is that of --release, or --artifact
+    on --claim.
     """
+    job_flags = jobs.taken(flags)
+    if job_flags.pop("job"):
+        jobs.run(context, source, out, artifact=artifact, **job_flags)
+        return
+    jobs.refuse_without_job(context)
+    if artifact is not None and not Path(artifact).exists():
+        raise click.BadParameter(f"Path {artifact!r} does not exist.", param_hint="--artifact")
+    share = sharing.share(context, flags.pop("index"), flags.pop("indexes"), flags.pop("run_id"))
     started = {name: flags.pop(name) for name in ("parts", "overwrite", "restart")}
     chosen = {name: flags.pop(name) for name in ("chunk", "shard_rows", "per_class", "prefix", "bad_rows")}
     chosen["keep"] = _names(flags.pop("keep"))
@@ -74,15 +102,20 @@ def batch(source: str, out: str, *, artifact: str | None, threads: int | None, *
     threads = threads or cpu.usable()
     # Before numpy is imported. One thread a computation: several chunks are computed side by side instead.
     os.environ.update(cpu.thread_variables(1, os.environ))
+    if share is not None and started["restart"] and not share.run:
+        raise click.UsageError(
+            "--restart with --indexes needs --run: else each process would begin anew what others did"
+        )
     try:
-        summary = _run(settings, source, out, {**started, "threads": threads}, chosen)
+        with sharing.ended_by_signal():
+            summary = _run(settings, source, out, {**started, "threads": threads}, chosen, share)
     except ModelrollError as error:
         click.echo(f"modelroll: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
+        sys.exit(sharing.exit_code(error))
+    except KeyboardInterrupt as stop:
         click.echo("modelroll: stopped; what is finished is kept: run the same command again to go on", err=True)
-        sys.exit(130)
-    _show(summary)
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, sharing.Terminated) else signal.SIGINT))
+    _show(summary, share)
 
 
 def _settings(artifact: str | None, flags: dict[str, Any]) -> configuration.Settings:
@@ -91,6 +124,7 @@ def _settings(artifact: str | None, flags: dict[str, Any]) -> configuration.Sett
         # A person names a path of this machine, and trusts it.
         flags["model_path"] = str(Path(artifact).absolute())
         environment.setdefault("ARTIFACT_POLICY", "any")
+        environment.pop("TARGET_DIR", None)
     try:
         settings = configuration.from_environment(environment, flags)
     except configuration.SettingsError as error:
@@ -113,21 +147,32 @@ def _delimiter(text: str) -> str:
 
 
 def _run(
-    settings: configuration.Settings, source: str, out: str, started: dict[str, Any], chosen: dict[str, Any]
+    settings: configuration.Settings,
+    source: str,
+    out: str,
+    started: dict[str, Any],
+    chosen: dict[str, Any],
+    share: Share | None,
 ) -> "Summary":
+    _find_packages()
     try:
         import fsspec  # noqa: F401
         import pyarrow as pa
     except ImportError as error:
         raise BatchFailed(f"{error.name} is not installed: install modelroll-server[batch]") from error
-    from modelroll_server.offline import job
+    from modelroll_server.offline import job, shares
     from modelroll_server.offline.options import Options
 
     pa.set_cpu_count(cpu.usable())
     version = _load(settings)
     order = job.Order(source, out, **started)
+    options = Options(**chosen)
     with _Progress() as progress, _traced(order, version) as (trace, found):
-        summary = job.run(order, version, Options(**chosen), progress, trace)
+        if share is None:
+            summary = job.run(order, version, options, progress, trace)
+        else:
+            found["modelroll.index"] = share.index
+            summary = shares.run(order, share, version, options, progress, trace)
         found.update({"modelroll.rows": summary.rows, "modelroll.rejected": summary.rejected})
         return summary
 
@@ -159,16 +204,25 @@ def _traced(order: "Order", version: "Version") -> Iterator[tuple[traces.Trace |
             sent.close()
 
 
+def _find_packages() -> None:
+    """The server's image has the extra `batch` beside its environment: pandas would load pyarrow into each server."""
+    beside = Path(sys.prefix, "batch")
+    if beside.is_dir():
+        sys.path.append(str(beside))
+
+
 def _load(settings: configuration.Settings) -> "Version":
-    """The version that a server with these settings would serve, behind the same gates."""
-    from modelroll_server.registry import sources
+    """The version that a server with these settings would start with, behind the same gates."""
+    from modelroll_server.registry import sources, target
     from modelroll_server.registry.loader import Loader
     from modelroll_server.registry.terms import Terms
 
-    named = sources.named(settings.model_path, settings.model_root, settings.model_digest, None)
-    target = asyncio.run(named.read()).env
-    assert target is not None
-    return Loader(Terms.of(settings), model=lambda: settings.model_name).load(target.content)
+    named = sources.named(settings.model_path, settings.model_root, settings.model_digest, settings.target_dir)
+    snapshot = asyncio.run(named.read())
+    found = target.base(snapshot)
+    if found is None or snapshot.invalid:
+        raise BatchFailed("; ".join(snapshot.invalid) or f"{settings.target_dir} does not say what is served")
+    return Loader(Terms.of(settings), model=lambda: settings.model_name).load(found.content)
 
 
 class _Progress:
@@ -226,9 +280,18 @@ class _Progress:
             click.echo(text, err=True)
 
 
-def _show(summary: "Summary") -> None:
-    click.echo(f"{summary.rows:,} rows predicted: {summary.out}")
+def _show(summary: "Summary", share: Share | None) -> None:
+    if summary.is_share:
+        assert share is not None
+        left = f"{summary.waiting:,} shards are not finished yet" if summary.waiting else "another puts them together"
+        click.echo(f"{summary.rows:,} rows predicted, those of index {share.index} of {share.indexes}; {left}")
+        return
+    lines = [f"{summary.rows:,} rows predicted: {summary.out}"]
     if summary.rejects is not None:
-        click.echo(click.style(f"{summary.rejected:,} rows rejected: {summary.rejects}", fg="yellow"))
+        lines.append(f"{summary.rejected:,} rows rejected: {summary.rejects}")
     if summary.lost:
-        click.echo(click.style(f"{summary.lost:,} predictions are not finite, and null", fg="yellow"))
+        lines.append(f"{summary.lost:,} predictions are not finite, and null")
+    for at, line in enumerate(lines):
+        click.echo(click.style(line, fg="yellow") if at else line)
+    if share is not None:
+        sharing.leave_word("\n".join(lines))

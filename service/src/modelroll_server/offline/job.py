@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelroll_server.errors import BatchFailed
+from modelroll_server.errors import BatchFailed, BatchInterrupted
 from modelroll_server.offline import chunks, dataset, formats, places
 from modelroll_server.offline.computing import Computed, Computer
 from modelroll_server.offline.options import Options
@@ -50,6 +50,8 @@ class Summary:
         computed: Rows that this run did itself; another had done the others.
         out: Where they are: a file, or the directory of parts.
         rejects: Where the rejected rows are; None where there are none.
+        is_share: Whether the rows above are those of one index alone, and others put OUT together (`shares`).
+        waiting: If so, the shards that are not finished yet.
     """
 
     rows: int
@@ -58,6 +60,8 @@ class Summary:
     computed: int
     out: str
     rejects: str | None
+    is_share: bool = False
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +98,34 @@ def run(order: Order, version: Version, options: Options, progress: Progress, tr
     Raises:
         BatchFailed: With the reason; the shards that are finished are kept, and the same order goes on.
     """
+    with failing(order):
+        return Job(order, version, options, progress, trace).run()
+
+
+@contextlib.contextmanager
+def failing(order: Order) -> Iterator[None]:
+    """What goes wrong with files, as a sentence.
+
+    Raises:
+        BatchInterrupted: With it.
+    """
     try:
-        return _Job(order, version, options, progress, trace).run()
+        yield
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)  # Arrow puts words of its own around it
         name = error.filename or order.out
-        raise BatchFailed(f"{name} cannot be written: {why}. {_KEPT}") from error
+        raise BatchInterrupted(f"{name} cannot be written: {why}. {_KEPT}") from error
     except Exception as error:
         # What speaks to an object store has errors of its own, such as for credentials that are not there.
         library = type(error).__module__.partition(".")[0]
         if library in {"builtins", "modelroll_server"} or "://" not in order.source + order.out:
             raise
-        raise BatchFailed(f"{order.source} or {order.out}: {library}: {error}. {_KEPT}") from error
+        raise BatchInterrupted(f"{order.source} or {order.out}: {library}: {error}. {_KEPT}") from error
 
 
-class _Job:
+class Job:
+    """One order, carried out by one process. What several do otherwise is said by `shares`."""
+
     def __init__(
         self, order: Order, version: Version, options: Options, progress: Progress, trace: Trace | None
     ) -> None:
@@ -124,53 +141,81 @@ class _Job:
         self._computed = 0
 
     def run(self) -> Summary:
+        """Do it, or what is left of it.
+
+        Raises:
+            BatchFailed: With the reason.
+        """
         self._check_out()  # before the input is gone through
         data = self._data()
         self._check_apart(data)
         as_texts = data.of_texts and self._format.of_texts
         computer = Computer(self._version, data, self._options, as_texts=as_texts)
-        journal = self._journal(data)
+        return self._carry_out(self._journal(data), data, computer)
+
+    def _carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
         if self._order.restart:
             self._parts.forget()
         if (done := self._parts.assembled()) is not None:
+            was_written = self._was_written(done, journal)
             self._parts.remove()
-            if done.journal == journal:
+            if was_written:
                 return self._summary(done, self._out)
         self._check_out()
         finished = self._parts.begin(journal)
-        self._compute(data, computer, finished)
+        self._compute(data.shards, data, computer, finished)
+        done = self._end(journal, data, finished)
+        if not self._order.parts:
+            self._parts.remove(done)
+        return self._summary(done, self._parts.directory if self._order.parts else self._out)
+
+    def _was_written(self, done: Assembled, journal: Journal) -> bool:
+        """Whether OUT is what this job came to, once."""
+        is_there = self._out.exists() and self._out.identity() == done.out
+        return is_there and done.journal.job == journal.job
+
+    def _end(self, journal: Journal, data: dataset.Dataset, finished: dict[int, Finished]) -> Assembled:
+        """Put OUT together of all shards, or leave them as parts."""
         self._check_unchanged(data)
-        done = Assembled(
+        if self._order.parts:
+            self._parts.tidy(finished)
+        else:
+            self._progress.assemble()
+            began = time.monotonic()
+            self._assemble(finished)
+            if self._trace is not None:
+                self._trace.phase("assemble", began, time.monotonic())
+        return self._done(journal, finished, out=[] if self._order.parts else self._out.identity())
+
+    def _done(self, journal: Journal, finished: dict[int, Finished], out: list[str]) -> Assembled:
+        return Assembled(
             journal=journal,
             rows=sum(one.rows for one in finished.values()),
             rejected=sum(one.rejected for one in finished.values()),
             lost=sum(one.lost for one in finished.values()),
+            out=out,
         )
-        if self._order.parts:
-            self._parts.tidy()
-            return self._summary(done, self._parts.directory)
-        self._progress.assemble()
-        began = time.monotonic()
-        self._assemble(finished)
-        if self._trace is not None:
-            self._trace.phase("assemble", began, time.monotonic())
-        self._parts.remove(done)
-        return self._summary(done, self._out)
 
     def _check_out(self) -> None:
+        self._check_file()
+        if not self._parts.may_be_assembled:
+            self._check_free()
+
+    def _check_file(self) -> None:
         if self._out.is_directory():
             raise BatchFailed(f"{self._out} is a directory: name a file")
+
+    def _check_free(self) -> None:
         there = next((place for place in (self._out, self._rejects) if place.exists()), None)
-        if there is None or self._order.parts or self._order.overwrite or self._parts.may_be_assembled:
-            return
-        self._parts.directory.remove_empty()  # of a run that was killed when nothing else was left to do
-        raise BatchFailed(f"{there} is there: say --overwrite to replace it")
+        if there is not None and not self._order.parts and not self._order.overwrite:
+            self._parts.directory.remove_empty()  # of a run that was killed when nothing else was left to do
+            raise BatchFailed(f"{there} is there: say --overwrite to replace it")
 
     def _data(self) -> dataset.Dataset:
         try:
             return dataset.open_dataset(self._order.source, self._version.schema.inputs, self._options)
         except OSError as error:
-            raise BatchFailed(f"{self._order.source} cannot be read: {error.strerror or error}") from error
+            raise BatchInterrupted(f"{self._order.source} cannot be read: {error.strerror or error}") from error
 
     def _check_apart(self, data: dataset.Dataset) -> None:
         """An output among the input would be input to the next run."""
@@ -197,11 +242,13 @@ class _Job:
             shards=len(data.shards),
         )
 
-    def _compute(self, data: dataset.Dataset, computer: Computer, finished: dict[int, Finished]) -> None:
-        """Compute the shards that are not finished, and finish them."""
-        left = [shard for shard in data.shards if shard.index not in finished]
+    def _compute(
+        self, shards: list[dataset.Shard], data: dataset.Dataset, computer: Computer, finished: dict[int, Finished]
+    ) -> None:
+        """Compute those of these shards that are not finished, and finish them."""
+        left = [shard for shard in shards if shard.index not in finished]
         before = sum(one.rows + one.rejected for one in finished.values())
-        self._progress.begin(data.rows, before, len(data.shards))
+        self._progress.begin(sum(shard.piece.rows for shard in shards), before, len(shards))
         with contextlib.closing(self._results(left, data, computer)) as results:
             for shard in left:
                 began = time.monotonic()

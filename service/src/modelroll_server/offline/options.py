@@ -1,5 +1,6 @@
 """What a person may choose of a batch job, and what is recorded of it."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -28,3 +29,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     delimiter: str = ","
     shard_rows: int = SHARD_ROWS
     bad_rows: Literal["reject", "fail"] = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a job that is one process's.
+
+    Attributes:
+        index: Which, from 0.
+        indexes: Of how many.
+        run: What the processes of one run have in common, and no others: a Job's UID. Empty: nothing is known of it.
+    """
+
+    index: int
+    indexes: int
+    run: str = ""
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is of this index: every so many-th is, so that the shards of one file are of many."""
+        return shard % self.indexes == self.index

@@ -8,8 +8,11 @@ Names that begin with `_` are passed over by readers of partitioned data, so tha
     _shard-00007.json      shard 7 is finished; written last, and the one thing that says so
     _assembling.json       OUT is about to be put in its place
     _assembled.json        it was; what is left is to remove this directory, and this file last
+    _assembler-3f….json    which of several processes puts it there (`shares`)
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -35,6 +38,7 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
         runtime: What computes.
         options: What was chosen.
         shards: How many there are.
+        run: What several processes that take part have in common, and no others do (`shares`). Not compared.
         format: Of this directory.
     """
 
@@ -45,7 +49,14 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str
     options: Options
     shards: int
+    run: str = ""
     format: int = 1
+
+    @property
+    def job(self) -> str:
+        """A word for all that is compared."""
+        compared = msgspec.structs.replace(self, run="")
+        return hashlib.sha256(msgspec.json.encode(compared)).hexdigest()[:16]
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,29 +67,48 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
         rejected: Not.
         lost: Of the former, those that have a prediction which is not finite, and null.
         files: Bytes of each file, by name.
+        job: Of which this is a shard (`Journal.job`).
     """
 
     rows: int
     rejected: int
     lost: int
     files: dict[str, int]
+    job: str
 
 
 class Assembled(msgspec.Struct, frozen=True, kw_only=True):
-    """A job of which OUT was written: what it was, and how many rows were predicted, rejected and lost."""
+    """A job of which OUT was written: what it was, and how many rows were predicted, rejected and lost.
+
+    Attributes:
+        out: What OUT is told from its successor by; empty where there is none, but the parts.
+    """
 
     journal: Journal
     rows: int
     rejected: int
     lost: int
+    out: list[str] = []
+
+
+class Assembler(msgspec.Struct, frozen=True, kw_only=True):
+    """The one of several processes that puts OUT together: its index, and of how many."""
+
+    index: int
+    indexes: int
 
 
 class Parts:
-    """The parts of one output."""
+    """The parts of one output.
+
+    Attributes:
+        job: Whose they are, once it has begun or joined (`Journal.job`).
+    """
 
     def __init__(self, out: Place, suffix: str) -> None:
         self.directory = Place(out.fs, f"{out.path}{SUFFIX}")
         self._suffix = suffix
+        self.job = ""
 
     def part(self, shard: int) -> Place:
         """Where the predicted rows of a shard are."""
@@ -94,14 +124,80 @@ class Parts:
         Raises:
             BatchFailed: What is there is of another job, or of none.
         """
+        self.job = journal.job
         names = self._names()
         if _JOURNAL in names:
             self._require_same(journal)
-            return self._finished(set(names), journal.shards)
+            return self.finished(range(journal.shards))
         self.forget()
         self.directory.make_directory()
         (self.directory / _JOURNAL).replace(msgspec.json.encode(journal))
         return {}
+
+    def join(self, journal: Journal, *, restart: bool) -> None:
+        """Begin, or go on, beside others who do the same at the same time. Removes nothing.
+
+        Args:
+            journal: What the job is; all of its run say the same.
+            restart: Whether to begin anew where the journal of another run says something else. What is finished of
+                its job does not count from then on, and what it finishes yet it is not let.
+
+        Raises:
+            BatchFailed: What is there is of another job, or of none.
+        """
+        self.job = journal.job
+        self._names()
+        self.directory.make_directory()
+        place = self.directory / _JOURNAL
+        if not place.exists():
+            place.create(msgspec.json.encode(journal))
+        before = _decoded(place, Journal)
+        if before.job != self.job and journal.run and before.run == journal.run:
+            raise BatchFailed(f"the job {_difference(before, journal)}, while it ran: begin a new one")
+        if before.job != self.job and not restart:
+            self._require_same(journal)
+        if before.job != self.job or before.run != journal.run:
+            place.replace(msgspec.json.encode(journal))
+
+    def journal(self) -> Journal | None:
+        """What the job is that was begun here; None where none was."""
+        place = self.directory / _JOURNAL
+        return _decoded(place, Journal) if place.exists() else None
+
+    def unmarked(self, shards: Iterable[int]) -> list[int]:
+        """Those of which nobody has said that they are finished."""
+        names = set(self.directory.names())
+        absent = [shard for shard in shards if self._mark(shard).name not in names]
+        # Many processes ask, mostly while others are at work: marks are read only where all are there.
+        return absent or [shard for shard in shards if _decoded(self._mark(shard), Finished).job != self.job]
+
+    def finished(self, shards: Iterable[int]) -> dict[int, Finished]:
+        """Those that are finished, of this job, with files as long as they were written."""
+        names = set(self.directory.names())
+        found = {}
+        for shard in shards:
+            if self._mark(shard).name not in names:
+                continue
+            mark = _decoded(self._mark(shard), Finished)
+            whole = all(name in names and (self.directory / name).size() == size for name, size in mark.files.items())
+            if mark.job == self.job and whole:
+                found[shard] = mark
+        return found
+
+    def claim(self, run: str, own: Assembler) -> Assembler:
+        """Who is to put OUT together: the first of a run to ask.
+
+        There is no need to know whether it lives: an index that did not come to its end is begun again, and asks again.
+        """
+        word = hashlib.sha256(f"{self.job} {run}".encode()).hexdigest()[:16]
+        place = self.directory / f"_assembler-{word}.json"
+        if place.create(msgspec.json.encode(own)):
+            return own
+        found: Assembler = _decoded(place, Assembler)
+        if found.indexes != own.indexes:  # of processes that divided the shards otherwise, and are no more
+            place.replace(msgspec.json.encode(own))
+            return own
+        return found
 
     def forget(self) -> None:
         """Remove whatever another run left, so that this one begins anew.
@@ -115,9 +211,19 @@ class Parts:
     def _names(self) -> list[str]:
         names = self.directory.names()
         # Without a journal it was killed before there was one, or while all was removed.
-        if _JOURNAL in names or all(name == _ASSEMBLED or name.startswith(TEMPORARY) for name in names):
+        if not {_JOURNAL, _ASSEMBLED}.isdisjoint(names) or all(name.startswith(TEMPORARY) for name in names):
             return names
         raise BatchFailed(f"{self.directory} is there, and no batch job made it: write to another place")
+
+    def check_held(self) -> None:
+        """See that nobody has begun anew here meanwhile, or has ended the job.
+
+        Raises:
+            BatchFailed: Somebody has.
+        """
+        now = self.journal()
+        if now is None or now.job != self.job:
+            raise BatchFailed(f"{self.directory} is not this job's any more: another process began anew, or ended it")
 
     def finish(self, shard: int, finished: Finished) -> None:
         """Say that the files of a shard are there."""
@@ -133,9 +239,14 @@ class Parts:
         found = self.directory / _ASSEMBLED
         return _decoded(found, Assembled) if found.exists() else None
 
+    def is_being_assembled(self, journal: Journal) -> bool:
+        """Whether OUT may be what a run of this very job wrote."""
+        place = self.directory / _ASSEMBLING
+        return place.exists() and place.read() == journal.job.encode()
+
     def assemble(self) -> None:
         """Say that OUT is about to be put in its place."""
-        (self.directory / _ASSEMBLING).replace(b"{}")
+        (self.directory / _ASSEMBLING).replace(self.job.encode())
 
     def remove(self, done: Assembled | None = None) -> None:
         """Remove all; with what was assembled of it, that is said first and removed last."""
@@ -146,28 +257,34 @@ class Parts:
                 (self.directory / name).remove()
         self.directory.remove()
 
-    def tidy(self) -> None:
-        """Remove what runs that were killed left half-written."""
+    def keep(self, done: Assembled) -> None:
+        """Remove all but the word that OUT was written: others may yet ask whether it was."""
+        (self.directory / _ASSEMBLED).replace(msgspec.json.encode(done))
+        self.sweep(done.journal)
+
+    def sweep(self, journal: Journal) -> None:
+        """Remove all but that word, unless another job has begun here."""
+        now = self.journal()
+        if now is not None and now.job != journal.job:
+            return
         for name in self.directory.names():
-            if name.startswith(TEMPORARY):
+            if name != _ASSEMBLED:
+                (self.directory / name).remove()
+
+    def tidy(self, finished: dict[int, Finished]) -> None:
+        """Leave the parts of these shards: nothing half-written, and nothing of a job of before."""
+        kept = {_JOURNAL, *(self._mark(shard).name for shard in finished)}
+        kept.update(name for one in finished.values() for name in one.files)
+        for name in self.directory.names():
+            if name not in kept:
                 (self.directory / name).remove()
 
     def _mark(self, shard: int) -> Place:
         return self.directory / f"_shard-{shard:05d}.json"
 
-    def _finished(self, names: set[str], shards: int) -> dict[int, Finished]:
-        found = {}
-        for shard in range(shards):
-            if self._mark(shard).name not in names:
-                continue
-            finished = _decoded(self._mark(shard), Finished)
-            if all(name in names and (self.directory / name).size() == size for name, size in finished.files.items()):
-                found[shard] = finished
-        return found
-
     def _require_same(self, journal: Journal) -> None:
         before = _decoded(self.directory / _JOURNAL, Journal)
-        if before == journal:
+        if before.job == journal.job:
             return
         ways = "do what it did before, or say --restart to begin anew"
         raise BatchFailed(f"{self.directory} is of a job that {_difference(before, journal)}: {ways}")

@@ -4,6 +4,7 @@ Owns how a file is found, told from its successor, and replaced as a whole. Know
 """
 
 import contextlib
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ TEMPORARY = "_tmp-"
 _MAGIC = frozenset("*?[")
 # What object stores say of a file's content, then what disks say of its last change.
 _IDENTITIES = ("ETag", "etag", "md5Hash", "generation", "content_md5", "mtime", "LastModified", "created")
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
 
@@ -59,6 +61,7 @@ class Place:
 
     def exists(self) -> bool:
         """Whether something is there."""
+        self.fs.invalidate_cache(self.path)
         return bool(self.fs.exists(self.path))
 
     def is_directory(self) -> bool:
@@ -122,6 +125,32 @@ class Place:
         """Write the file as a whole."""
         with self.replacing() as sink:
             sink.write(data)
+
+    def create(self, data: bytes) -> bool:
+        """Write the file as a whole, unless it is there; whether it was not.
+
+        Where a file system knows no such thing, of two who write at once each may be told that it was the first.
+        """
+        if self.exists():
+            return False
+        if not self.is_local:
+            self.replace(data)
+            return True
+        temporary = self.beside(f"{TEMPORARY}{uuid.uuid4().hex}")
+        with temporary.replacing() as sink:
+            sink.write(data)
+        try:
+            os.link(temporary.path, self.path)
+            _synchronize(str(Path(self.path).parent))
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self.replace(data)
+        finally:
+            temporary.remove()
+        return True
 
     @contextlib.contextmanager
     def replacing(self, directory: "Place | None" = None, *, for_good: bool = False) -> Iterator[Any]:

@@ -107,6 +107,7 @@ class ShardWriter:
             file.abandon(error)
 
     def _finish(self) -> None:
+        self._parts.check_held()
         for file in self._files():
             file.close()
         places = [self._parts.part(self._shard)]
@@ -117,5 +118,6 @@ class ShardWriter:
             rejected=0 if self._rejects is None else self._rejects.rows,
             lost=self._lost,
             files={place.name: place.size() for place in places},
+            job=self._parts.job,
         )
         self._parts.finish(self._shard, self.finished)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from modelroll_server.errors import BatchFailed
+from modelroll_server.errors import BatchFailed, BatchInterrupted
 from modelroll_server.offline import places
 
 
@@ -90,4 +90,4 @@ class reading:  # noqa: N801 - it reads as a part of `with`
         if isinstance(error, FileNotFoundError):
             raise BatchFailed(f"{self._place} is not there any more") from error
         if isinstance(error, OSError):
-            raise BatchFailed(f"{self._place} cannot be read, or is not whole: {error}") from error
+            raise BatchInterrupted(f"{self._place} cannot be read, or is not whole: {error}") from error

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from modelroll_server import pods
 from modelroll_server.artifact import catalog
-from modelroll_server.errors import KubectlFailed, LoadError, PushFailed
+from modelroll_server.errors import LoadError, PushFailed
 from modelroll_server.kubectl import Kubectl
 from modelroll_server.pushing import archive, pod
 from modelroll_server.pushing.receive import READY, Received
@@ -76,21 +77,13 @@ def push(
         KubectlFailed: The cluster refused; the pod is deleted all the same.
         PushFailed: The receiving end refused.
     """
-    _check_claim(kubectl, destination.claim)
+    pods.check_claim(kubectl, destination.claim)
     with _running_pod(kubectl, destination, say) as name:
         received = _send(entries, kubectl, name, report)
     absent = {entry.version.text for entry in entries} - {one.version for one in received}
     if absent:
         raise PushFailed(f"the connection ended before {', '.join(sorted(absent))} had arrived: push again")
     return received
-
-
-def _check_claim(kubectl: Kubectl, claim: str) -> None:
-    found = kubectl.get("persistentvolumeclaims")
-    names = sorted(item["metadata"]["name"] for item in found["items"])
-    if claim not in names:
-        there = f"there are: {', '.join(names)}" if names else "there is none"
-        raise PushFailed(f"no claim {claim} in this namespace; {there}")
 
 
 @contextlib.contextmanager
@@ -110,28 +103,20 @@ def _wait(kubectl: Kubectl, name: str, destination: Destination, say: Callable[[
     said: set[str] = set()
     while True:
         found = kubectl.get("pod", name)
-        if pod.is_ready(found):
+        if pods.is_ready(found):
             return
         why = pod.trouble(found)
         if why is None and time.monotonic() > began + destination.timeout:
             why = f"the pod did not start within {destination.timeout:g} s"
         if why is not None:
             hint = f" (image {destination.image}; --image or MODELROLL_IMAGE names another)" if "Image" in why else ""
-            raise PushFailed("\n  ".join((f"{why}{hint}", *_events(kubectl, name))))
+            raise PushFailed("\n  ".join((f"{why}{hint}", *pods.events(kubectl, name))))
         if time.monotonic() > began + _QUIET:
-            for line in _events(kubectl, name):
+            for line in pods.events(kubectl, name):
                 if line not in said:
                     say(f"waiting for the pod {name}: {line}")
                     said.add(line)
         time.sleep(_POLL)
-
-
-def _events(kubectl: Kubectl, name: str) -> list[str]:
-    """What the cluster says about the pod, a line an Event."""
-    with contextlib.suppress(KubectlFailed):
-        found = kubectl.get("events", f"--field-selector=involvedObject.name={name}")
-        return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in found["items"]))
-    return []
 
 
 def _send(
