@@ -41,9 +41,10 @@ def render(*settings: str, release: str = "churn", namespace: str = "models", va
 
 
 def pod_of(one: Object) -> Object:
-    """The pod spec of a Deployment or a Pod."""
-    spec: Object = one["spec"]["template"]["spec"] if one["kind"] == "Deployment" else one["spec"]
-    return spec
+    """The pod spec of a Deployment, a Job, a CronJob or a Pod."""
+    spec: Object = one["spec"]["jobTemplate"]["spec"] if one["kind"] == "CronJob" else one["spec"]
+    found: Object = spec if one["kind"] == "Pod" else spec["template"]["spec"]
+    return found
 
 
 def environment(one: Object) -> dict[str, Any]:

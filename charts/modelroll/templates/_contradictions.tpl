@@ -18,6 +18,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.routes" . -}}
 {{- include "modelroll.contradictions.network" . -}}
 {{- include "modelroll.contradictions.tracing" . -}}
+{{- include "modelroll.contradictions.batch" . -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.model" -}}
@@ -157,6 +158,44 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if has $key (list "severity" "namespace" "alertname") -}}
 {{- fail (printf "monitoring.rules.alertLabels has %s, which the alerts set themselves: choose another key." $key) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "modelroll.contradictions.batch" -}}
+{{- range $name, $own := .Values.batch.jobs -}}
+{{- $job := include "modelroll.batch.merged" (dict "own" $own "defaults" $.Values.batch.defaults) | fromYaml -}}
+{{- $what := printf "batch.jobs.%s" $name -}}
+{{- $whole := include "modelroll.batch.fullname" (dict "root" $ "name" $name) -}}
+{{- if gt (len $whole) 52 -}}
+{{- fail (printf "%s would be named %s, and Kubernetes takes 52 characters: choose a shorter name, or set fullnameOverride." $what $whole) -}}
+{{- end -}}
+{{- if and $job.parallelism (gt (int $job.parallelism) (int $job.indexes)) -}}
+{{- fail (printf "%s.parallelism (%d) is more than its indexes (%d): there would be nothing to do for the others." $what (int $job.parallelism) (int $job.indexes)) -}}
+{{- end -}}
+{{- range $option := $job.options -}}
+{{- range list "--indexes" "--index" "--run" "--job" "--artifact" "--digest" -}}
+{{- if or (eq $option .) (hasPrefix (printf "%s=" .) $option) -}}
+{{- fail (printf "%s.options has %s, which the chart says itself: use its other values." $what .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $path := list $job.in $job.out -}}
+{{- if and (hasPrefix "/" $path) (not (hasPrefix "/data/" $path)) -}}
+{{- fail (printf "%s names %s, and its claim is mounted at /data: give a path relative to that." $what $path) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $job.schedule (not (contains "$(JOB_NAME)" $job.out)) (not (has "--overwrite" $job.options)) -}}
+{{- fail (printf "%s has a schedule, and would find %s there from the second time on: add --overwrite to its options, or $(JOB_NAME) to its out." $what $job.out) -}}
+{{- end -}}
+{{- if and $job.timeZone (not $job.schedule) -}}
+{{- fail (printf "%s.timeZone is set, and there is no schedule." $what) -}}
+{{- end -}}
+{{- if and $job.model.digest (not $job.model.path) -}}
+{{- fail (printf "%s.model.digest is set, and no model.path: set both, or none for what is live." $what) -}}
+{{- end -}}
+{{- if has ".." (splitList "/" $job.model.path) -}}
+{{- fail (printf "%s.model.path %q leaves the claim: it may have no '..' segment." $what $job.model.path) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -1,0 +1,157 @@
+{{/* Jobs of `modelroll batch`. service/src/modelroll_server/jobs/manifest.py makes the same for `modelroll batch --job`. */}}
+
+{{/* Takes {root, name}. */}}
+{{- define "modelroll.batch.fullname" -}}
+{{- printf "%s-%s" (include "modelroll.fullname" .root) .name -}}
+{{- end }}
+
+{{/* What a job has: its own values, and the defaults where it says nothing. A false or a null of its own is something said. */}}
+{{- define "modelroll.batch.merged" -}}
+{{- $found := deepCopy .defaults -}}
+{{- range $key, $value := .own -}}
+{{- $default := get $found $key -}}
+{{- if and (kindIs "map" $value) (kindIs "map" $default) -}}
+{{- $value = include "modelroll.batch.merged" (dict "own" $value "defaults" $default) | fromYaml -}}
+{{- end -}}
+{{- $_ := set $found $key $value -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end }}
+
+{{/* The environment: which model, and what may be loaded, as the servers have it. Takes {root, job}. */}}
+{{- define "modelroll.batch.env" -}}
+{{- $env := list -}}
+{{- $needed := list "MODEL_NAME" "MODEL_PATH" "MODEL_DIGEST" "MODEL_ROOT" "TARGET_DIR" "ARTIFACT_POLICY" "SIGNING_PUBLIC_KEY" -}}
+{{- if .job.model.path -}}
+{{- $needed = without $needed "MODEL_PATH" "MODEL_DIGEST" "TARGET_DIR" -}}
+{{- end -}}
+{{- range include "modelroll.server.env" .root | fromYamlArray -}}
+{{- if has .name $needed -}}
+{{- $env = append $env . -}}
+{{- end -}}
+{{- end -}}
+{{- $env = concat $env .root.Values.env -}}
+{{- if .job.model.path -}}
+{{- $env = append $env (dict "name" "MODEL_PATH" "value" .job.model.path) -}}
+{{- with .job.model.digest -}}
+{{- $env = append $env (dict "name" "MODEL_DIGEST" "value" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $label := dict "JOB_NAME" "job-name" "JOB_UID" "controller-uid" -}}
+{{- $path := printf "metadata.labels['batch.kubernetes.io/%s']" $label -}}
+{{- $env = append $env (dict "name" $name "valueFrom" (dict "fieldRef" (dict "fieldPath" $path))) -}}
+{{- end -}}
+{{- toYaml $env -}}
+{{- end }}
+
+{{/* The spec of a Job. Takes {root, name, job}. */}}
+{{- define "modelroll.batch.spec" -}}
+{{- $models := include "modelroll.claim" .root -}}
+{{- $data := .job.claim | default $models -}}
+completionMode: Indexed
+completions: {{ int64 .job.indexes }}
+parallelism: {{ .job.parallelism | default .job.indexes | int64 }}
+# An index that fails is tried again alone. Once one has failed for good OUT cannot come about, and the others need not go on.
+backoffLimitPerIndex: {{ int64 .job.retries }}
+maxFailedIndexes: 0
+podReplacementPolicy: Failed
+podFailurePolicy:
+  rules:
+    # A node that is drained is nobody's fault.
+    - action: Ignore
+      onPodConditions:
+        - type: DisruptionTarget
+          status: "True"
+    # Wrong options, and what would end the same another time.
+    - action: FailIndex
+      onExitCodes:
+        containerName: batch
+        operator: In
+        values: [2, 65]
+{{- with .job.deadlineSeconds }}
+activeDeadlineSeconds: {{ int64 . }}
+{{- end }}
+template:
+  metadata:
+    labels:
+      {{- include "modelroll.selectorLabels" (dict "root" .root "component" "batch") | nindent 6 }}
+  spec:
+    restartPolicy: Never
+    serviceAccountName: {{ include "modelroll.serviceAccount" .root }}
+    automountServiceAccountToken: false
+    enableServiceLinks: false
+    securityContext:
+      {{- toYaml .root.Values.podSecurityContext | nindent 6 }}
+    {{- range $key := list "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" "affinity" }}
+    {{- with get $.root.Values $key }}
+    {{ $key }}:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- end }}
+    containers:
+      - name: batch
+        image: {{ include "modelroll.image" (dict "root" .root "image" .root.Values.image) }}
+        imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+        args:
+          - batch
+          - --indexes={{ int64 .job.indexes }}
+          - --run=$(JOB_UID)
+          {{- if and .job.schedule (not (has "--restart" .job.options)) }}
+          # What a run left that failed does not stand in the way of the next.
+          - --restart
+          {{- end }}
+          {{- with .job.options }}
+          {{- toYaml . | nindent 10 }}
+          {{- end }}
+          - --
+          - {{ .job.in | quote }}
+          - {{ .job.out | quote }}
+        workingDir: /data
+        env:
+          {{- include "modelroll.batch.env" . | nindent 10 }}
+        {{- with .job.secret }}
+        envFrom:
+          - secretRef:
+              name: {{ . }}
+        {{- end }}
+        resources:
+          {{- include "modelroll.resources" .job.resources | nindent 10 }}
+        securityContext:
+          {{- toYaml .root.Values.securityContext | nindent 10 }}
+        terminationMessagePolicy: FallbackToLogsOnError
+        volumeMounts:
+          - name: models
+            mountPath: /models
+            readOnly: true
+          - name: {{ eq $data $models | ternary "models" "data" }}
+            mountPath: /data
+          - name: tmp
+            mountPath: /tmp
+          {{- if not .job.model.path }}
+          - name: target
+            mountPath: {{ include "modelroll.server.targetDir" .root }}
+            readOnly: true
+          {{- end }}
+    volumes:
+      - name: models
+        persistentVolumeClaim:
+          claimName: {{ $models }}
+      {{- if ne $data $models }}
+      - name: data
+        persistentVolumeClaim:
+          claimName: {{ $data }}
+      {{- end }}
+      - name: tmp
+        emptyDir:
+          sizeLimit: {{ .root.Values.tmpSizeLimit }}
+      {{- if not .job.model.path }}
+      # What is live when a pod begins.
+      - name: target
+        configMap:
+          name: {{ include "modelroll.fullname" .root }}-target
+          optional: true
+          items:
+            - key: settled
+              path: settled
+      {{- end }}
+{{- end }}
