@@ -1,11 +1,13 @@
 """What lies on the claim, put there by a pod that may write: `push` would never leave a broken artifact there."""
 
 import base64
+import contextlib
 import io
 import json
 import os
 import stat
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.cluster import Namespace
@@ -22,6 +24,29 @@ with tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.stdin.buffer.read())))
 
 def put(namespace: Namespace, root: Path) -> None:
     """Put all that is under a directory onto the claim, as it is: links, and what nobody may read, included."""
+    with mounted(namespace):
+        unpack(namespace, root)
+
+
+def unpack(namespace: Namespace, root: Path) -> None:
+    """The same, where the claim is mounted."""
+    archive = base64.b64encode(_archive(root)).decode()
+    namespace.kubectl("exec", "--stdin", POD, "--", "python3", "-c", UNPACK, given=archive)
+
+
+def listed(namespace: Namespace, directory: str) -> list[str]:
+    """The names in a directory of the claim, where it is mounted; none where there is no such directory."""
+    return namespace.kubectl("exec", POD, "--", "sh", "-c", f"ls /models/{directory} 2>/dev/null || true").split()
+
+
+def fetch(namespace: Namespace, path: str) -> bytes:
+    """A file of the claim, where it is mounted."""
+    return base64.b64decode(namespace.kubectl("exec", POD, "--", "base64", f"/models/{path}"))
+
+
+@contextlib.contextmanager
+def mounted(namespace: Namespace) -> Iterator[None]:
+    """A pod with the claim, which may write."""
     container = {
         "name": POD,
         "image": os.environ["MODELROLL_SERVER_IMAGE"],
@@ -41,9 +66,10 @@ def put(namespace: Namespace, root: Path) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec}
     namespace.kubectl("create", "--filename=-", given=json.dumps(pod))
     namespace.kubectl("wait", "--for=condition=Ready", f"pod/{POD}", "--timeout=90s")
-    archive = base64.b64encode(_archive(root)).decode()
-    namespace.kubectl("exec", "--stdin", POD, "--", "python3", "-c", UNPACK, given=archive)
-    namespace.kubectl("delete", "pod", POD)
+    try:
+        yield
+    finally:
+        namespace.kubectl("delete", "pod", POD, "--wait=false")
 
 
 def _archive(root: Path) -> bytes:
