@@ -20,9 +20,10 @@ def of_chart(component: str, release: str = "churn", namespace: str = NAMESPACE)
     return Pod(namespace, labels)
 
 
-SERVER, OPERATOR, TEST, VALKEY = (of_chart(one) for one in ("server", "operator", "test", "valkey"))
+SERVER, OPERATOR, TEST, VALKEY, WORKER = (of_chart(one) for one in ("server", "operator", "test", "valkey", "stream"))
 OTHER_SERVER, OTHER_OPERATOR = of_chart("server", "risk"), of_chart("operator", "risk")
 FOREIGN_OPERATOR = of_chart("operator", "risk", "elsewhere")
+WORKERS = ("stream.enabled=true", "stream.input=sensors")
 NEIGHBOUR = Pod(NAMESPACE, {"app": "web"})
 STRANGER = Pod("elsewhere", {"app": "web"})
 PROMETHEUS = Pod("monitoring", {"app.kubernetes.io/name": "prometheus"})
@@ -32,8 +33,9 @@ INTERNET = Outside("203.0.113.7")
 
 
 def test_the_parties_are_labelled_as_the_charts_pods_are() -> None:
-    objects = render("valkey.enabled=true")
-    for name, pod in (("churn", SERVER), ("churn-operator", OPERATOR), ("churn-valkey", VALKEY)):
+    objects = render("valkey.enabled=true", *WORKERS, "stream.url=redis://redis")
+    workers = ("churn-stream", WORKER)
+    for name, pod in (("churn", SERVER), ("churn-operator", OPERATOR), ("churn-valkey", VALKEY), workers):
         labels = objects["Deployment", name]["spec"]["template"]["metadata"]["labels"]
         assert pod.labels.items() <= labels.items()
     assert TEST.labels.items() <= objects["Pod", "churn-test-predict"]["metadata"]["labels"].items()
@@ -154,6 +156,50 @@ def test_the_releases_own_valkey_is_reached_by_its_servers_alone() -> None:
         assert not may_reach(objects, other, VALKEY, REDIS)
     assert not may_reach(objects, SERVER, NEIGHBOUR, REDIS)
     assert not may_reach(objects, VALKEY, INTERNET, 443)
+
+
+@pytest.mark.parametrize(
+    ("settings", "ports"),
+    [
+        (("stream.url=redis://redis",), (6379,)),
+        (("stream.url=kafka+ssl://one:9093\\,two:9094",), (9093, 9094)),
+        (("stream.url=tls://nats",), (4222,)),
+        (("stream.urlSecret.name=broker",), (6379, 9092, 4222)),
+        (("stream.url=kafka://one", "networkPolicy.broker.ports[0]=19092"), (19092,)),
+    ],
+)
+def test_a_stream_worker_reaches_its_broker_and_is_asked_by_prometheus(
+    settings: tuple[str, ...], ports: tuple[int, ...]
+) -> None:
+    objects = render(*WORKERS, *settings)
+    for port in (4222, 6379, 9092, 9093, 9094, 19092):
+        assert may_reach(objects, WORKER, NEIGHBOUR, port) is (port in ports)
+        assert not may_reach(objects, SERVER, NEIGHBOUR, port)
+    assert may_reach(objects, WORKER, RESOLVER, DNS, "UDP")
+    assert may_reach(objects, PROMETHEUS, WORKER, MANAGEMENT)
+    for other in (NEIGHBOUR, STRANGER, OPERATOR, INTERNET):
+        assert not may_reach(objects, other, WORKER, MANAGEMENT)
+
+
+def test_a_stream_worker_reaches_the_releases_own_valkey() -> None:
+    objects = render(*WORKERS, "stream.url=nats://nats", "valkey.enabled=true")
+    assert may_reach(objects, WORKER, VALKEY, REDIS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "port"),
+    [
+        (("tracing.endpoint=http://collector:4318",), 4318),
+        (("tracing.endpoint=https://collector/otlp",), 443),
+        (("tracing.endpoint=http://collector", "networkPolicy.tracing.ports[0]=14318"), 14318),
+    ],
+)
+def test_servers_and_operators_reach_the_collector_of_traces(settings: tuple[str, ...], port: int) -> None:
+    objects = render(*settings)
+    for sender in (SERVER, OPERATOR):
+        assert may_reach(objects, sender, STRANGER, port)
+        assert not may_reach(objects, sender, STRANGER, port + 1)
+    assert may_reach(objects, SERVER, RESOLVER, DNS, "UDP")
 
 
 def test_where_the_api_server_is_can_be_named() -> None:

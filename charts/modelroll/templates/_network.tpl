@@ -26,27 +26,66 @@ ports:
 {{- include "modelroll.network.rule" (merge (dict "protocols" (list "UDP" "TCP")) .Values.networkPolicy.dns) -}}
 {{- end }}
 
-{{/* Port of the Redis in cache.url, where it names one. */}}
-{{- define "modelroll.network.cachePort" -}}
-{{- regexReplaceAll "^rediss?://([^@/]*@)?([^/?]*).*$" .Values.cache.url "${2}" | regexFind ":[0-9]+$" | trimPrefix ":" | default "6379" -}}
+{{/* Ports that URLs name, several with commas between their hosts. Takes {url, default}. */}}
+{{- define "modelroll.network.portsOf" -}}
+{{- $ports := list -}}
+{{- range regexReplaceAll "^[a-z+]+://([^@/]*@)?([^/?]*).*$" .url "${2}" | splitList "," -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $.default | int) -}}
+{{- end -}}
+{{- uniq $ports | toYaml -}}
+{{- end }}
+
+{{/* A rule for what a URL names. Takes {given, url, default}: `given` has the peers, and the ports where a URL does not say them. */}}
+{{- define "modelroll.network.url" -}}
+{{- $ports := .given.ports | default (include "modelroll.network.portsOf" . | fromYamlArray) -}}
+{{- include "modelroll.network.rule" (dict "to" .given.to "ports" $ports "protocols" (list "TCP")) -}}
+{{- end }}
+
+{{/* Rules for the cache, as a list. */}}
+{{- define "modelroll.network.cacheRules" -}}
+{{- $rules := list -}}
+{{- if .Values.valkey.enabled -}}
+{{- $valkey := dict "podSelector" (dict "matchLabels" (include "modelroll.selectorLabels" (dict "root" . "component" "valkey") | fromYaml)) -}}
+{{- $rules = append $rules (include "modelroll.network.rule" (dict "to" (list $valkey) "ports" (list 6379) "protocols" (list "TCP")) | fromYaml) -}}
+{{- else if or .Values.cache.urlSecret.name (hasPrefix "redis" .Values.cache.url) -}}
+{{- $rules = append $rules (include "modelroll.network.url" (dict "given" .Values.networkPolicy.cache "url" .Values.cache.url "default" 6379) | fromYaml) -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end }}
+
+{{/* Rules for the collector of traces, as a list. */}}
+{{- define "modelroll.network.tracingRules" -}}
+{{- $rules := list -}}
+{{- with .Values.tracing.endpoint -}}
+{{- $default := hasPrefix "https" . | ternary 443 80 -}}
+{{- $rules = append $rules (include "modelroll.network.url" (dict "given" $.Values.networkPolicy.tracing "url" . "default" $default) | fromYaml) -}}
+{{- end -}}
+{{- toYaml $rules -}}
+{{- end }}
+
+{{/* Rules, and that of the resolvers where there are any. Takes {root, rules}. */}}
+{{- define "modelroll.network.named" -}}
+{{- if .rules -}}
+{{- append .rules (include "modelroll.network.resolvers" .root | fromYaml) | toYaml -}}
+{{- else -}}
+[]
+{{- end -}}
 {{- end }}
 
 {{/* What servers may reach, as a list of rules: nothing unless some value names it. */}}
 {{- define "modelroll.network.serverEgress" -}}
-{{- $network := .Values.networkPolicy -}}
-{{- $rules := $network.egress -}}
-{{- $tcp := list "TCP" -}}
-{{- if .Values.valkey.enabled -}}
-{{- $valkey := dict "podSelector" (dict "matchLabels" (include "modelroll.selectorLabels" (dict "root" . "component" "valkey") | fromYaml)) -}}
-{{- $rules = append $rules (include "modelroll.network.rule" (dict "to" (list $valkey) "ports" (list 6379) "protocols" $tcp) | fromYaml) -}}
-{{- else if or .Values.cache.urlSecret.name (hasPrefix "redis" .Values.cache.url) -}}
-{{- $ports := $network.cache.ports | default (list (include "modelroll.network.cachePort" .)) -}}
-{{- $rules = append $rules (include "modelroll.network.rule" (dict "to" $network.cache.to "ports" $ports "protocols" $tcp) | fromYaml) -}}
-{{- end -}}
-{{- if $rules -}}
-{{- $rules = append $rules (include "modelroll.network.resolvers" . | fromYaml) -}}
-{{- end -}}
-{{- toYaml $rules -}}
+{{- $cache := include "modelroll.network.cacheRules" . | fromYamlArray -}}
+{{- $tracing := include "modelroll.network.tracingRules" . | fromYamlArray -}}
+{{- include "modelroll.network.named" (dict "root" . "rules" (concat .Values.networkPolicy.egress $cache $tracing)) -}}
+{{- end }}
+
+{{/* What stream workers may reach, as a list of rules. Of a URL in a Secret the chart knows the default ports alone. */}}
+{{- define "modelroll.network.streamEgress" -}}
+{{- $url := .Values.stream.url | default "redis://any:6379,any:9092,any:4222" -}}
+{{- $default := hasPrefix "redis" $url | ternary 6379 (hasPrefix "kafka" $url | ternary 9092 4222) -}}
+{{- $broker := include "modelroll.network.url" (dict "given" .Values.networkPolicy.broker "url" $url "default" $default) | fromYaml -}}
+{{- $cache := include "modelroll.network.cacheRules" . | fromYamlArray -}}
+{{- include "modelroll.network.named" (dict "root" . "rules" (concat .Values.networkPolicy.egress (list $broker) $cache)) -}}
 {{- end }}
 
 {{/* Services that share a route, this release's first. Takes {root, own, port, default}: its own port, and of the others the key and the default. */}}
