@@ -53,7 +53,7 @@ class Guarded(ours.Compiled):
         file = scratch / "requests"
         if not file.exists():
             wrk.write_requests(file, (self.request(model, row).on_the_wire() for row in model.rows))
-        return wrk.run(port, file, connections, seconds, "https" if "TLS_DIR" in self._settings else "http")
+        return wrk.run(port, file, connections, seconds, scheme="https" if "TLS_DIR" in self._settings else "http")
 
 
 @dataclass(frozen=True)

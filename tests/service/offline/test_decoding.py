@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelroll_server.errors import InvalidField, InvalidFields
@@ -88,6 +88,7 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first array imports half of Arrow
 @given(columns())
 def test_arrow_is_read_as_json_is(case: tuple[Input, Any]) -> None:
     column, array = case
