@@ -20,8 +20,8 @@ def volume(worker: Object, name: str) -> Any:
     return found
 
 
-def test_workers_are_off_by_default_and_add_one_object() -> None:
-    assert set(render(*STREAM_ON)) - set(render()) == {WORKER}
+def test_workers_are_off_by_default_and_are_policed_when_they_are_on() -> None:
+    assert set(render(*STREAM_ON)) - set(render()) == {WORKER, ("NetworkPolicy", "churn-stream")}
 
 
 def test_a_worker_is_told_what_its_server_is_told_and_where_events_are() -> None:

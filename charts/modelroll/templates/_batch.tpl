@@ -21,12 +21,9 @@
 {{/* The environment: which model, and what may be loaded, as the servers have it. Takes {root, job}. */}}
 {{- define "modelroll.batch.env" -}}
 {{- $env := list -}}
-{{- $needed := list "MODEL_NAME" "MODEL_PATH" "MODEL_DIGEST" "MODEL_ROOT" "TARGET_DIR" "ARTIFACT_POLICY" "SIGNING_PUBLIC_KEY" -}}
-{{- if .job.model.path -}}
-{{- $needed = without $needed "MODEL_PATH" "MODEL_DIGEST" "TARGET_DIR" -}}
-{{- end -}}
-{{- range include "modelroll.server.env" .root | fromYamlArray -}}
-{{- if has .name $needed -}}
+{{- $others := empty .job.model.path | ternary list (list "MODEL_PATH" "MODEL_DIGEST" "TARGET_DIR") -}}
+{{- range include "modelroll.model.env" .root | fromYamlArray -}}
+{{- if not (has .name $others) -}}
 {{- $env = append $env . -}}
 {{- end -}}
 {{- end -}}

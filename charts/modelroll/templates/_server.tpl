@@ -47,7 +47,8 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
 {{- end -}}
 {{- end }}
 
-{{- define "modelroll.server.env" -}}
+{{/* Which version, and what may be loaded: of servers, stream workers and batch jobs. */}}
+{{- define "modelroll.model.env" -}}
 - name: MODEL_NAME
   value: {{ include "modelroll.model" . | quote }}
 - name: MODEL_PATH
@@ -60,8 +61,6 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
   value: /models
 - name: TARGET_DIR
   value: {{ include "modelroll.server.targetDir" . }}
-- name: STATE_DIR
-  value: {{ include "modelroll.server.stateDir" . }}
 - name: ARTIFACT_POLICY
   value: {{ .Values.artifactPolicy }}
 {{- with .Values.signing.publicKey }}
@@ -77,14 +76,18 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
       key: {{ .key }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* How a process that follows targets answers, and what it says of itself: of servers and stream workers. */}}
+{{- define "modelroll.answering.env" -}}
+- name: STATE_DIR
+  value: {{ include "modelroll.server.stateDir" . }}
 - name: LOAD
   value: {{ .Values.load }}
 - name: KEEP_PREVIOUS
   value: {{ .Values.keepPrevious | quote }}
 - name: EXTRA_FIELDS
   value: {{ .Values.extraFields }}
-- name: PAGE
-  value: {{ .Values.page | quote }}
 - name: MAX_BATCH_SIZE
   value: {{ .Values.batching.maxSize | quote }}
 - name: MAX_BATCH_DELAY_MS
@@ -132,10 +135,29 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
 {{- end }}
 - name: HOST
   value: 0.0.0.0
-- name: PORT
-  value: "8000"
 - name: MANAGEMENT_PORT
   value: "8081"
+- name: LOG_LEVEL
+  value: {{ .Values.log.level }}
+- name: LOG_FORMAT
+  value: {{ .Values.log.format }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+{{- end }}
+
+{{- define "modelroll.server.env" -}}
+{{ include "modelroll.model.env" . }}
+{{ include "modelroll.answering.env" . }}
+- name: PAGE
+  value: {{ .Values.page | quote }}
+- name: PORT
+  value: "8000"
 - name: GRPC_PORT
   value: {{ .Values.grpc.enabled | ternary "50051" "off" | quote }}
 {{- if .Values.grpc.enabled }}
@@ -153,20 +175,8 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
   value: {{ include "modelroll.server.unreadyAfter" . | quote }}
 - name: SHUTDOWN_TIMEOUT
   value: {{ .Values.drain.shutdownTimeoutSeconds | quote }}
-- name: LOG_LEVEL
-  value: {{ .Values.log.level }}
-- name: LOG_FORMAT
-  value: {{ .Values.log.format }}
 - name: LOG_REQUESTS
   value: {{ .Values.log.requests | quote }}
-- name: POD_NAME
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.name
-- name: POD_UID
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.uid
 {{- with include "modelroll.tracing.env" (dict "root" . "service" (include "modelroll.fullname" .)) }}
 {{ . }}
 {{ include "modelroll.tracing.sampler" $ }}

@@ -7,21 +7,9 @@
 {{/* Where the Secret with the broker's certificates is mounted. */}}
 {{- define "modelroll.stream.tlsDir" -}}/run/modelroll/broker{{- end }}
 
-{{/* What a worker shares with a server: what it loads, how it computes, and what it says of itself. */}}
-{{- define "modelroll.stream.shared" -}}
-{{- $shared := list -}}
-{{- range include "modelroll.server.env" . | fromYamlArray -}}
-{{- if regexMatch "^(MODEL|TARGET|STATE|ARTIFACT|SIGNING|LOAD|KEEP|EXTRA|MAX_BATCH|CACHE|HOST|MANAGEMENT|LOG|POD|OTEL)(_|$)" .name -}}
-{{- if ne .name "LOG_REQUESTS" -}}
-{{- $shared = append $shared . -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- toYaml $shared -}}
-{{- end }}
-
 {{- define "modelroll.stream.env" -}}
-{{ include "modelroll.stream.shared" . }}
+{{ include "modelroll.model.env" . }}
+{{ include "modelroll.answering.env" . }}
 - name: SHUTDOWN_TIMEOUT
   value: {{ .Values.stream.shutdownTimeoutSeconds | quote }}
 {{- with .Values.stream }}
