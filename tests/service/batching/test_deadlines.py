@@ -17,7 +17,7 @@ from stand_in_batcher import Desk, Held, desk, labels, learnt, rows, soon
 async def test_who_is_late_is_told_in_time_and_not_computed(alone: Desk) -> None:
     held = Held()
     batcher = alone.batcher(held.wait)
-    computing = batcher.submit(rows(1), 1, soon(0.05))
+    computing = batcher.submit(rows(1), 1, soon(0.5))
     await held.begun()
     waiting = batcher.submit(rows(2), 1, soon(0.02))
     patient = batcher.submit(rows(3), 1, soon())
@@ -41,7 +41,7 @@ async def test_a_request_in_two_threads_is_late_while_one_of_them_computes() -> 
             held.wait(computed)
 
     batcher = found.batcher(slow_for_the_first, Limits(rows=2))
-    sliced = batcher.submit(rows(0, 1, 2, 3), 4, soon(0.2))
+    sliced = batcher.submit(rows(0, 1, 2, 3), 4, soon(0.5))
     await held.begun()
     with pytest.raises(errors.DeadlineExceeded):
         await asyncio.wait_for(sliced, 5)

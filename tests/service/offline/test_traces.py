@@ -47,6 +47,6 @@ def test_a_job_is_part_of_the_trace_that_it_was_started_in(
 
 def test_a_job_that_fails_says_so(tmp_path: Path, sent: Collector, row: dict[str, object]) -> None:
     pq.write_table(pa.Table.from_pylist([{"tenure": row["tenure"]}]), tmp_path / "in.parquet")
-    assert batch(sent, tmp_path / "in.parquet", tmp_path / "out.parquet").exit_code == 1
+    assert batch(sent, tmp_path / "in.parquet", tmp_path / "out.parquet").exit_code == 65
     (job,) = sent.named("batch")
     assert (job.failed, job.attributes["error.type"]) == (True, "BatchFailed")
