@@ -10,8 +10,8 @@ from typing import Protocol
 import structlog
 
 from modelroll_server.registry.registry import Registry
-from modelroll_server.stream.access import refusal
 from modelroll_server.stream.counts import StreamCounts
+from modelroll_server.stream.credentials import refusal
 from modelroll_server.stream.events import Backlog, NotConsuming
 from modelroll_server.stream.handling import Handler
 from modelroll_server.stream.settling import described

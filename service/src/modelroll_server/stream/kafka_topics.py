@@ -40,7 +40,7 @@ class KafkaTopics:
         self._in_work = asyncio.Lock()
         self._divisions = 0  # of the group's partitions, so far
         self._servers = terms.url.partition("://")[2].rstrip("/").split(",")
-        self._security = terms.access.security()
+        self._security = terms.credentials.security()
         self._broker = KafkaBroker(
             self._servers,
             apply_types=False,

@@ -44,7 +44,7 @@ class NatsJetStream:
         self._alone = asyncio.Lock()
         self._streams: dict[str, str] = {}
         self._servers = terms.url.split(",")
-        self._security = terms.access.security()
+        self._security = terms.credentials.security()
         self._broker = NatsBroker(
             self._servers,
             apply_types=False,

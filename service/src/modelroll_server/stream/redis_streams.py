@@ -55,7 +55,7 @@ class RedisStreams:
             apply_types=False,
             logger=quiet(),
             graceful_timeout=terms.drain,
-            security=terms.access.security(),
+            security=terms.credentials.security(),
             socket_timeout=COMMAND_SECONDS,
             socket_connect_timeout=COMMAND_SECONDS,
         )

@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 from modelroll_server.settings import Settings, SettingsError
-from modelroll_server.stream.access import Access
+from modelroll_server.stream.credentials import Credentials
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Terms:
 
     Attributes:
         url: Where the broker is.
-        access: How the two know each other.
+        credentials: How the two know each other.
         input: Where events are read from.
         output: Where answers go.
         dead: Where dead letters go.
@@ -28,7 +28,7 @@ class Terms:
     """
 
     url: str
-    access: Access
+    credentials: Credentials
     input: str
     output: str
     dead: str
@@ -63,7 +63,7 @@ def of(settings: Settings) -> Terms:
         raise SettingsError("WORKERS may be 1 for streams: start more processes of the same STREAM_GROUP instead")
     return Terms(
         url=settings.stream_url,
-        access=_access(settings, settings.stream_url),
+        credentials=_credentials(settings, settings.stream_url),
         input=settings.stream_input,
         output=settings.stream_output or f"{settings.stream_input}.predictions",
         dead=settings.stream_dead or f"{settings.stream_input}.dead",
@@ -76,7 +76,7 @@ def of(settings: Settings) -> Terms:
     )
 
 
-def _access(settings: Settings, url: str) -> Access:
+def _credentials(settings: Settings, url: str) -> Credentials:
     scheme = url.partition("://")[0]
     user, password = settings.stream_user, settings.stream_password
     if user is not None and password is None:
@@ -96,17 +96,17 @@ def _access(settings: Settings, url: str) -> Access:
         raise SettingsError("STREAM_CA, STREAM_CERTIFICATE and STREAM_KEY are of TLS: STREAM_URL is one without")
     if (settings.stream_certificate is None) != (settings.stream_key is None):
         raise SettingsError("STREAM_CERTIFICATE and STREAM_KEY belong together: set both, or none")
-    access = Access(tls, *files, user, password, settings.stream_sasl)
-    _check("STREAM_CA", dataclasses.replace(access, certificate=None, key=None), settings.stream_ca)
-    _check("STREAM_CERTIFICATE or STREAM_KEY", access, settings.stream_certificate)
-    return access
+    credentials = Credentials(tls, *files, user, password, settings.stream_sasl)
+    _check("STREAM_CA", dataclasses.replace(credentials, certificate=None, key=None), settings.stream_ca)
+    _check("STREAM_CERTIFICATE or STREAM_KEY", credentials, settings.stream_certificate)
+    return credentials
 
 
-def _check(name: str, access: Access, file: Path | None) -> None:
+def _check(name: str, credentials: Credentials, file: Path | None) -> None:
     if file is None:
         return
     try:
-        access.context()
+        credentials.context()
     except (OSError, ssl.SSLError) as error:
         why = "it is none" if isinstance(error, ssl.SSLError) else error.strerror
         raise SettingsError(f"{name} may be a PEM file; {file} cannot be used: {why}") from error

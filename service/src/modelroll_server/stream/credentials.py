@@ -14,8 +14,6 @@ from modelroll_server import errors
 if TYPE_CHECKING:
     from faststream.security import BaseSecurity
 
-MECHANISMS = ("plain", "scram-sha-256", "scram-sha-512")
-
 # By name: a broker's client is imported only where that broker is.
 _NOT_KNOWN = {
     "AuthenticationError",  # Redis
@@ -32,7 +30,7 @@ class Refused(errors.ModelrollError):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Access:
+class Credentials:
     """What a broker is shown, and what is asked of it.
 
     Attributes:
