@@ -55,4 +55,9 @@ def test_every_metric_is_looked_at_by_somebody() -> None:
     assert {name for name, samples in families.items() if not samples & asked} == UNASKED
 
 
-UNASKED = {"prediction_cache_entries", "modelroll_rollout_seconds", "trace_spans", "modelroll_operator_trace_spans"}
+UNASKED = {
+    "prediction_cache_entries",
+    "modelroll_rollout_seconds",
+    "modelroll_trace_spans",
+    "modelroll_operator_trace_spans",
+}

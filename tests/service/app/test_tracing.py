@@ -84,7 +84,7 @@ async def test_a_collector_that_fails_harms_nobody(
         await asyncio.to_thread(server.wait_for_live, "2.0.0")
 
         def is_dropping() -> bool | None:
-            return 'trace_spans_total{outcome="dropped"} 0.0' not in server.get("/metrics").text or None
+            return 'modelroll_trace_spans_total{outcome="dropped"} 0.0' not in server.get("/metrics").text or None
 
         async with server_process.under_load(server.url, row, expected) as load:
             await asyncio.to_thread(server.wait_for, is_dropping)

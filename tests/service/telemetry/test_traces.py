@@ -139,7 +139,7 @@ async def test_what_is_not_sampled_is_not_sent(connect: Callable[..., Traces], s
     traces.close()
     assert {span.trace for span in sent.spans} == {TRACE}
     assert [span.name for span in sent.spans if span.kind == Message.SPAN_KIND_SERVER] == ["POST /predict"]
-    assert 'trace_spans_total{outcome="sent"} 5.0' in _exposed(traces)
+    assert 'modelroll_trace_spans_total{outcome="sent"} 5.0' in _exposed(traces)
 
 
 def test_as_many_are_sampled_as_was_asked_for(connect: Callable[..., Traces]) -> None:

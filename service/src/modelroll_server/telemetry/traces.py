@@ -82,7 +82,7 @@ current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 def counts() -> Counts:
     """Where spans are counted."""
-    return Counts("trace_spans", "Spans by what became of them: sent, failed, dropped", ("outcome",))
+    return Counts("modelroll_trace_spans", "Spans by what became of them: sent, failed, dropped", ("outcome",))
 
 
 def from_environment(environment: Mapping[str, str], service: str) -> Traces | None:
