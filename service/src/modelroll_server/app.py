@@ -1,7 +1,7 @@
 """The process: builds every part from the settings, listens, and leaves without failing a request.
 
-Owns construction, signals and the drain. Only this module, `workers` and `cli` see the settings: what they build is
-told single values.
+Owns construction, signals and the drain. Only this module, `stream_app`, `workers`, `cli`, and the `terms` of `stream`
+and `registry` see the settings: what is built is told single values, or those terms.
 """
 
 import asyncio
