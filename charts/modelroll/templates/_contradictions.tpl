@@ -19,6 +19,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.network" . -}}
 {{- include "modelroll.contradictions.tracing" . -}}
 {{- include "modelroll.contradictions.batch" . -}}
+{{- include "modelroll.contradictions.stream" . -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.model" -}}

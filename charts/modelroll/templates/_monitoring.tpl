@@ -14,11 +14,6 @@ relabelings:
     replacement: {{ .job }}
 {{- end }}
 
-{{/* Seconds of a duration such as 30s, 5m or 1h. */}}
-{{- define "modelroll.seconds" -}}
-{{- mul (regexFind "^[0-9]+" .) (dict "s" 1 "m" 60 "h" 3600 | pluck (regexFind "[smh]$" .) | first) -}}
-{{- end }}
-
 {{/* The alerts, as YAML. docs/operations.md has each of them. */}}
 {{- define "modelroll.alerts" -}}
 {{- $rules := .Values.monitoring.rules -}}

@@ -4,16 +4,6 @@
 {{- define "modelroll.server.targetDir" -}}/run/modelroll/target{{- end }}
 {{- define "modelroll.server.stateDir" -}}/run/modelroll/state{{- end }}
 
-{{/* A quantity of CPU, such as 250m, 2 or "1.5", in thousandths; empty when it is none that can be read here. */}}
-{{- define "modelroll.millicores" -}}
-{{- $text := toString . -}}
-{{- if regexMatch "^[0-9]+m$" $text -}}
-{{- trimSuffix "m" $text -}}
-{{- else if regexMatch "^[0-9]*\\.?[0-9]+$" $text -}}
-{{- mulf (float64 $text) 1000 | int -}}
-{{- end -}}
-{{- end }}
-
 {{/* How many processes answer in a pod. */}}
 {{- define "modelroll.server.workers" -}}
 {{- if eq (toString .Values.workers) "auto" -}}

@@ -1,4 +1,4 @@
-{{/* The stream workers: names, environment and files of the broker. */}}
+{{/* The stream workers: names, environment, volumes, contradictions of their values, and alerts. */}}
 
 {{- define "modelroll.stream.fullname" -}}
 {{- printf "%s-stream" (include "modelroll.fullname" .) -}}

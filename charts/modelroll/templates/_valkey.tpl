@@ -27,11 +27,3 @@
 {{ include "modelroll.valkey.variable" (dict "root" . "name" "CACHE_KEY" "key" .Values.valkey.secret.signingKey) }}
 {{- end }}
 {{- end }}
-
-{{/* Mebibytes of a quantity such as 192Mi or 1Gi; empty when it is none that can be read here. */}}
-{{- define "modelroll.mebibytes" -}}
-{{- $text := toString . -}}
-{{- if regexMatch "^[0-9]+(Mi|Gi)$" $text -}}
-{{- mul (regexFind "^[0-9]+" $text) (hasSuffix "Gi" $text | ternary 1024 1) -}}
-{{- end -}}
-{{- end }}
