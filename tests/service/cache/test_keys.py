@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from modelroll_server.cache.keys import Keys, encoder, rows_of
-from modelroll_server.schema import Input, Row, Schema
+from modelroll_server.cache.keys import Keys, encoder
+from modelroll_server.schema import Input, Row, Schema, rows_of
 from modelroll_server.tensors import Datatype, Table
 
 IDENTITY = ("churn", "sha256:" + "0" * 64, "sklearn", "prediction,probability")

@@ -11,11 +11,11 @@ from typing import Protocol
 from modelroll_server import errors
 from modelroll_server.cache.counts import Counts
 from modelroll_server.cache.flights import Flight, Flights
-from modelroll_server.cache.keys import Keys, rows_of
+from modelroll_server.cache.keys import Keys
 from modelroll_server.cache.memory import Memory
 from modelroll_server.cache.store import Store
 from modelroll_server.cache.values import Invalid, Values
-from modelroll_server.schema import Row
+from modelroll_server.schema import Row, rows_of
 from modelroll_server.tensors import Answers, Outputs, Table
 
 MAX_LOOKED_UP = 32  # of a request that is looked up; a larger one costs more to look up than it saves

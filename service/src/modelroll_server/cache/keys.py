@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from modelroll_server.schema import Input, Row
-from modelroll_server.tensors import Datatype, Table
+from modelroll_server.tensors import Datatype
 
 LAYOUT = "v1"  # of keys and values; another one shares nothing with this
 
@@ -61,13 +61,6 @@ def encoder(datatypes: Sequence[Datatype]) -> Callable[[Row], bytes]:
     return lambda row: pack(
         *[_number(value) if is_float else value for value, is_float in zip(row, floats, strict=True)]
     )
-
-
-def rows_of(table: Table) -> list[Row]:
-    """The rows of a table, as a schema decodes them from JSON."""
-    if not table.names:
-        return [()] * table.rows
-    return list(zip(*(column.tolist() for column in table.columns), strict=True))
 
 
 def _with_texts(datatypes: Sequence[Datatype], pack: Callable[..., bytes]) -> Callable[[Row], bytes]:

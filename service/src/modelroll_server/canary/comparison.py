@@ -19,10 +19,9 @@ import structlog
 
 from modelroll_server import errors
 from modelroll_server.batching.batch import Rows
-from modelroll_server.cache import keys
 from modelroll_server.registry.beside import Beside
 from modelroll_server.registry.version import Version
-from modelroll_server.schema import Row
+from modelroll_server.schema import Row, rows_of
 from modelroll_server.tensors import Outputs, Table
 
 HANGS_AFTER = 30.0  # seconds after which a comparison counts as one that never ends
@@ -211,7 +210,7 @@ def _taken(beside: Beside, rows: Rows) -> tuple[Table, Rows]:
 
 def listed(rows: Rows) -> Sequence[Row]:
     """Rows one by one."""
-    return keys.rows_of(rows) if isinstance(rows, Table) else rows
+    return rows_of(rows) if isinstance(rows, Table) else rows
 
 
 def disagreements(right: Outputs, found: Outputs) -> int:

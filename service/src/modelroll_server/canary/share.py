@@ -17,6 +17,7 @@ from modelroll_server.cache import keys
 from modelroll_server.canary import comparison
 from modelroll_server.registry.beside import Beside
 from modelroll_server.registry.version import Version
+from modelroll_server.schema import rows_of
 from modelroll_server.tensors import Answers, Table
 
 SHORTEST = 0.2  # seconds; who has less left is not asked to wait for a candidate first
@@ -59,7 +60,7 @@ class Lane:
 
     def bucket(self, rows: Rows) -> int:
         """A number below 10,000 that requests with equal first rows have in common, however they were written."""
-        first = keys.rows_of(rows.slice(0, FIRST)) if isinstance(rows, Table) else rows[:FIRST]
+        first = rows_of(rows.slice(0, FIRST)) if isinstance(rows, Table) else rows[:FIRST]
         return zlib.crc32(b"".join(map(self._encode, first))) % _BUCKETS
 
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from modelroll_server.batching.batch import Rows
-from modelroll_server.cache.keys import rows_of
 from modelroll_server.drift.bins import Bins
 from modelroll_server.drift.window import Population, Sample
 from modelroll_server.registry.version import Version
+from modelroll_server.schema import rows_of
 from modelroll_server.tensors import Table
 
 MOST_ROWS = 256

@@ -6,6 +6,6 @@ Owns the rules of values and the sentence that a caller reads. Knows nothing of 
 
 from modelroll_server.schema.checks import Refused, checker
 from modelroll_server.schema.inputs import Histogram, Input, Scalar
-from modelroll_server.schema.schema import Row, Schema
+from modelroll_server.schema.schema import Row, Schema, rows_of
 
-__all__ = ["Histogram", "Input", "Refused", "Row", "Scalar", "Schema", "checker"]
+__all__ = ["Histogram", "Input", "Refused", "Row", "Scalar", "Schema", "checker", "rows_of"]

@@ -129,3 +129,10 @@ class Schema:
             extra = (shortened(name) for name in row if name not in self._known)
             errors += [InvalidField(f"{name} is not an input of this model", field=f"{dotted}{name}") for name in extra]
         return values
+
+
+def rows_of(table: Table) -> list[Row]:
+    """The rows of a table, as a schema decodes them from JSON."""
+    if not table.names:
+        return [()] * table.rows
+    return list(zip(*(column.tolist() for column in table.columns), strict=True))
