@@ -12,7 +12,7 @@ from modelroll_server.cli import process
 @click.option("--url", "stream_url", metavar="URL", help="redis://host:6379/0, kafka://host:9092 or nats://host:4222.")
 @click.option("--user", "stream_user", metavar="NAME", help="Whom the broker knows; its password is STREAM_PASSWORD.")
 @click.option("--sasl", "stream_sasl", metavar="plain|scram-sha-256|scram-sha-512", help="How Kafka is shown the two.")
-@click.option("--ca", "stream_ca", metavar="FILE", help="PEM file of who signed the broker's certificate (TLS).")
+@click.option("--cacert", "stream_ca", metavar="FILE", help="PEM file of who signed the broker's certificate (TLS).")
 @click.option("--certificate", "stream_certificate", metavar="FILE", help="PEM file of this client's certificate.")
 @click.option("--key", "stream_key", metavar="FILE", help="PEM file of that certificate's key.")
 @click.option("--input", "stream_input", metavar="NAME", help="Stream, topic or subject that events are read from.")
