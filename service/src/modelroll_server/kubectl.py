@@ -1,5 +1,6 @@
 """The user's own `kubectl`: how it is called, and what is made of its errors. Knows nothing of models."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -47,6 +48,24 @@ class Kubectl:
             KubectlFailed: There is none, or it cannot be read.
         """
         return json.loads(self.run("get", *arguments, "--output=json"))
+
+    def events(self, name: str) -> list[str]:
+        """What the cluster says about an object, a line an Event; nothing where it cannot be read."""
+        with contextlib.suppress(KubectlFailed):
+            found = self.get("events", f"--field-selector=involvedObject.name={name}")
+            return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in found["items"]))
+        return []
+
+    def check_claim(self, claim: str) -> None:
+        """See that a claim is there.
+
+        Raises:
+            KubectlFailed: It is not; the message names those that are.
+        """
+        names = sorted(item["metadata"]["name"] for item in self.get("persistentvolumeclaims")["items"])
+        if claim not in names:
+            there = f"there are: {', '.join(names)}" if names else "there is none"
+            raise KubectlFailed(f"no claim {claim} in this namespace; {there}")
 
     def stream(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """The command started, all three streams piped."""

@@ -1,9 +1,7 @@
 """A pod as `kubectl` shows it, and the security context of those that the command line makes."""
 
-import contextlib
 from typing import Any
 
-from modelroll_server.errors import KubectlFailed
 from modelroll_server.kubectl import Kubectl
 
 USER = 65532  # the server's own user and group, so that it can read what others write, and they what it does
@@ -52,20 +50,10 @@ def hopeless(pod: dict[str, Any]) -> str | None:
 
 
 def events(kubectl: Kubectl, name: str) -> list[str]:
-    """What the cluster says about an object, a line an Event."""
-    with contextlib.suppress(KubectlFailed):
-        found = kubectl.get("events", f"--field-selector=involvedObject.name={name}")
-        return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in found["items"]))
-    return []
+    """As `Kubectl.events`."""
+    return kubectl.events(name)
 
 
 def check_claim(kubectl: Kubectl, claim: str) -> None:
-    """See that a claim is there.
-
-    Raises:
-        KubectlFailed: It is not; the message names those that are.
-    """
-    names = sorted(item["metadata"]["name"] for item in kubectl.get("persistentvolumeclaims")["items"])
-    if claim not in names:
-        there = f"there are: {', '.join(names)}" if names else "there is none"
-        raise KubectlFailed(f"no claim {claim} in this namespace; {there}")
+    """As `Kubectl.check_claim`."""
+    kubectl.check_claim(claim)

@@ -77,7 +77,7 @@ def push(
         KubectlFailed: The cluster refused; the pod is deleted all the same.
         PushFailed: The receiving end refused.
     """
-    pods.check_claim(kubectl, destination.claim)
+    kubectl.check_claim(destination.claim)
     with _running_pod(kubectl, destination, say) as name:
         received = _send(entries, kubectl, name, report)
     absent = {entry.version.text for entry in entries} - {one.version for one in received}
@@ -110,9 +110,9 @@ def _wait(kubectl: Kubectl, name: str, destination: Destination, say: Callable[[
             why = f"the pod did not start within {destination.timeout:g} s"
         if why is not None:
             hint = f" (image {destination.image}; --image or MODELROLL_IMAGE names another)" if "Image" in why else ""
-            raise PushFailed("\n  ".join((f"{why}{hint}", *pods.events(kubectl, name))))
+            raise PushFailed("\n  ".join((f"{why}{hint}", *kubectl.events(name))))
         if time.monotonic() > began + _QUIET:
-            for line in pods.events(kubectl, name):
+            for line in kubectl.events(name):
                 if line not in said:
                     say(f"waiting for the pod {name}: {line}")
                     said.add(line)
