@@ -21,7 +21,7 @@ UV := $(or $(shell command -v uv),$(TOOLS)/bin/uv)
 DEVCLUSTER_HOME ?= /var/lib/devcluster
 export PATH := $(dir $(UV)):$(PATH):$(DEVCLUSTER_HOME)/bin
 RUN := $(UV) run --frozen --no-sync
-PYTHON_PATHS := service operator models hack benchmarks tests
+PYTHON_PATHS := service operator models hack benchmarks tests charts
 ARGS ?=
 
 .PHONY: help
