@@ -148,6 +148,13 @@ def test_a_password_is_no_flag() -> None:
     assert "secret" not in said.output
 
 
+def test_the_file_of_authorities_is_cacert_as_for_predict() -> None:
+    named = ["--url", "rediss://redis", "--input", "sensors", "--cacert", "absent.pem"]
+    said = CliRunner().invoke(stream, named, env={"MODEL_PATH": "absent"})
+    assert said.exit_code == 2
+    assert "STREAM_CA may be a PEM file" in said.output
+
+
 def test_no_broker_is_imported_before_it_is_named() -> None:
     code = "import sys, modelroll_server.stream_app; print([one for one in sys.modules if 'faststream' in one])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
