@@ -32,11 +32,11 @@ def test_a_model_is_signed_verified_and_asked_for_as_the_readme_says(
     done = [run(command) for command in typed]
     assert [one.returncode for one in done] == [0] * len(typed), done
     assert "signature    by the key" in done[-1].stdout
-    assert upgrade.startswith("helm upgrade churn charts/modelroll --reuse-values ")
+    assert upgrade.startswith("helm upgrade churn charts/modelroll --reset-then-reuse-values ")
     rendered = run(
         upgrade.replace("helm upgrade", "helm template")
         .replace("charts/modelroll", str(ROOT / "charts/modelroll"))
-        .replace("--reuse-values", "--set model.path=churn/1.2.0")
+        .replace("--reset-then-reuse-values", "--set model.path=churn/1.2.0")
     )
     assert rendered.returncode == 0, rendered.stderr
     assert "-----BEGIN PUBLIC KEY-----" in rendered.stdout

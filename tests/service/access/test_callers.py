@@ -1,6 +1,7 @@
 """Tokens: whose they are, which are none, and what becomes of a directory that cannot be read."""
 
 import hashlib
+import hmac
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,23 @@ def test_each_token_is_its_callers_and_a_file_may_have_several(tmp_path: Path) -
     assert found.read() == 2
     assert name(found, b"Bearer " + SHOP) == name(found, b"bearer  " + SHOP[::-1]) == "shop"
     assert name(found, b"BEARER " + DESK + b" ") == "desk"
+
+
+def test_every_token_is_compared_wherever_the_right_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = callers(tmp_path, **{f"caller-{number}": b"token-of-caller-%d" % number for number in range(5)})
+    found.read()
+    compared: list[bool] = []
+    compare = hmac.compare_digest
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append(compare(one, other))
+        return compared[-1]
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    for number in range(5):
+        compared.clear()
+        assert name(found, b"Bearer token-of-caller-%d" % number) == f"caller-{number}"
+        assert sorted(compared) == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize(

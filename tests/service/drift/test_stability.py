@@ -24,6 +24,12 @@ def test_it_is_the_sum_that_the_books_have() -> None:
     assert of(trained, served) == pytest.approx(expected, rel=1e-6)
 
 
+def test_half_a_row_is_added_to_each_count() -> None:
+    """Of 10 and 0 rows that were 5 and 5: shares of 10.5 and 0.5 in 11."""
+    expected = (10.5 / 11 - 0.5) * math.log(10.5 / 11 / 0.5) + (0.5 / 11 - 0.5) * math.log(0.5 / 11 / 0.5)
+    assert of([5, 5], [10, 0]) == pytest.approx(expected, rel=1e-12)
+
+
 @given(COUNTS)
 def test_it_is_never_negative_and_the_same_both_ways_and_in_any_order(counts: list[tuple[int, int]]) -> None:
     trained, served = [list(each) for each in zip(*counts, strict=True)]

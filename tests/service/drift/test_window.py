@@ -86,6 +86,7 @@ def test_another_version_starts_anew_and_late_samples_of_the_one_before_are_let_
     one.add([200, 0, 0])
     assert one.found("rows") == {}
     one.add([50, 50, 0], "b")
+    one.add([200, 0, 0])
     assert one.found("rows") == {"1.0.0-b": 100}
     one.live = None
     assert one.found("rows") == {}

@@ -26,11 +26,12 @@ def run(tmp_path: Path) -> Run:
         *,
         version: Version | None = None,
         order: dict[str, Any] | None = None,
+        progress: job.Progress | None = None,
         **options: Any,
     ) -> job.Summary:
         chosen = Options(**{"chunk": 10, "shard_rows": 100, **options})
         wanted = job.Order(str(source), str(out), threads=2, **(order or {}))
-        return job.run(wanted, version or answering(Parity()), chosen, Silent())
+        return job.run(wanted, version or answering(Parity()), chosen, progress or Silent())
 
     return run
 

@@ -1,6 +1,8 @@
 """Batch jobs: every row once, in order, with its answer, whatever the format and wherever the files are."""
 
 import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from pyarrow import feather
 
 from modelroll_server.artifact.manifest import Output
 from modelroll_server.errors import BatchFailed
+from modelroll_server.offline import chunks
 from modelroll_server.tensors import Datatype, Outputs, Table
-from offline_jobs import Parity, Rows, Run, answering, expected, predicted, rows, table
+from offline_jobs import Parity, Rows, Run, Silent, answering, expected, predicted, rows, table
 
+THREADS = 2  # of `run`
 ADDED = ["prediction", "probability", "predicted_at", "model", "version", "digest"]
 
 
@@ -41,6 +45,7 @@ def parquet(tmp_path: Path) -> Path:
 
 
 def test_parquet_to_parquet(run: Run, parquet: Path, tmp_path: Path) -> None:
+    began = datetime.now(UTC)
     summary = run(parquet)
     out = tmp_path / "out.parquet"
     assert (summary.rows, summary.rejected, summary.computed, summary.rejects) == (345, 0, 345, None)
@@ -48,6 +53,8 @@ def test_parquet_to_parquet(run: Run, parquet: Path, tmp_path: Path) -> None:
     schema = pq.read_schema(out)
     assert schema.names == ["id", "tenure", "charges", "contract", *ADDED]
     assert schema.field("predicted_at").type == pa.timestamp("us", "UTC")
+    moments = pq.read_table(out)["predicted_at"].to_pylist()
+    assert began <= moments[0] <= moments[-1] <= datetime.now(UTC)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["out.parquet", "rows.parquet"]
 
 
@@ -257,8 +264,19 @@ def test_what_is_not_finite_is_null_and_counted(run: Run, parquet: Path, tmp_pat
     assert summary.lost == found["prediction"].null_count == charges.count(None)
 
 
-def test_memory_holds_no_more_than_some_chunks(run: Run, tmp_path: Path) -> None:
+def test_memory_holds_no_more_than_some_chunks(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks are of the size that was asked for, whatever the size of row groups, and no more than some are open."""
+    read, told = chunks.read, Silent()
+    opened, most = 0, 0
+
+    def counted(*arguments: Any) -> Iterator[chunks.Chunk]:
+        nonlocal opened, most
+        for chunk in read(*arguments):
+            opened += 1
+            most = max(most, opened - told.rows // 10)  # written are those that progress was told of
+            yield chunk
+
+    monkeypatch.setattr(chunks, "read", counted)
     pq.write_table(table(rows(1000)), tmp_path / "rows.parquet", row_group_size=7)
     sizes: list[int] = []
 
@@ -267,5 +285,6 @@ def test_memory_holds_no_more_than_some_chunks(run: Run, tmp_path: Path) -> None
             sizes.append(table.rows)
             return super().predict(table)
 
-    run(tmp_path / "rows.parquet", version=answering(Watching()), shard_rows=10_000)
+    run(tmp_path / "rows.parquet", version=answering(Watching()), shard_rows=10_000, progress=told)
     assert sizes == [10] * 100
+    assert 1 < most <= 2 * THREADS + 3
