@@ -124,7 +124,11 @@ def failing(order: Order) -> Iterator[None]:
 
 
 class Job:
-    """One order, carried out by one process. What several do otherwise is said by `shares`."""
+    """One order, carried out by one process.
+
+    What several processes do otherwise is said by `shares`, which overrides `check_out`, `journal` and `carry_out`, and
+    no other method.
+    """
 
     def __init__(
         self, order: Order, version: Version, options: Options, progress: Progress, trace: Trace | None
@@ -146,14 +150,15 @@ class Job:
         Raises:
             BatchFailed: With the reason.
         """
-        self._check_out()  # before the input is gone through
+        self.check_out()  # before the input is gone through
         data = self._data()
         self._check_apart(data)
         as_texts = data.of_texts and self._format.of_texts
         computer = Computer(self._version, data, self._options, as_texts=as_texts)
-        return self._carry_out(self._journal(data), data, computer)
+        return self.carry_out(self.journal(data), data, computer)
 
-    def _carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
+    def carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
+        """Compute what is not finished, and end with OUT."""
         if self._order.restart:
             self._parts.forget()
         if (done := self._parts.assembled()) is not None:
@@ -161,7 +166,7 @@ class Job:
             self._parts.remove()
             if was_written:
                 return self._summary(done, self._out)
-        self._check_out()
+        self.check_out()
         finished = self._parts.begin(journal)
         self._compute(data.shards, data, computer, finished)
         done = self._end(journal, data, finished)
@@ -196,7 +201,12 @@ class Job:
             out=out,
         )
 
-    def _check_out(self) -> None:
+    def check_out(self) -> None:
+        """See that OUT may be written.
+
+        Raises:
+            BatchFailed: It may not.
+        """
         self._check_file()
         if not self._parts.may_be_assembled:
             self._check_free()
@@ -230,7 +240,8 @@ class Job:
         if changed:
             raise BatchFailed(f"{changed[0]} was changed while it was read: say --restart to begin anew")
 
-    def _journal(self, data: dataset.Dataset) -> Journal:
+    def journal(self, data: dataset.Dataset) -> Journal:
+        """What the job is, for whoever goes on with it."""
         version = self._version
         return Journal(
             input=data.identities,

@@ -45,14 +45,14 @@ class _Shared(Job):
         super().__init__(order, version, options, progress, trace)
         self._share = share
 
-    def _check_out(self) -> None:
-        """OUT may be there, for the others may have ended the job: see `_carry_out`."""
+    def check_out(self) -> None:
+        """OUT may be there, for the others may have ended the job: see `carry_out`."""
         self._check_file()
 
-    def _journal(self, data: dataset.Dataset) -> Journal:
-        return msgspec.structs.replace(super()._journal(data), run=self._share.run)
+    def journal(self, data: dataset.Dataset) -> Journal:
+        return msgspec.structs.replace(super().journal(data), run=self._share.run)
 
-    def _carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
+    def carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
         if (summary := self._ended(journal)) is not None:
             return summary
         if not self._parts.is_being_assembled(journal):
