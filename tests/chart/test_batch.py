@@ -1,17 +1,23 @@
 """Jobs of the chart: what they are told, how they end, and that `modelroll batch --job` makes the same."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from chart.rendering import Object, environment, pod_of, render, template
-from modelroll_server.cli.batch_job import SERVED
-from modelroll_server.jobs import manifest
+from modelroll_server import errors
+from modelroll_server.cli import main
 
 pytestmark = pytest.mark.needs("helm")
 
-JOB = {"in": "rows", "out": "scored.parquet"}
+JOB = {"in": "rows", "out": "scored.parquet", "claim": "data"}
+BUCKET = {"in": "s3://bucket/rows", "out": "s3://bucket/scored.parquet", "claim": ""}
 
 
 def jobs(**changes: Any) -> str:
@@ -35,7 +41,10 @@ def test_a_job_shares_the_work_and_tries_again_what_may_succeed() -> None:
     assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (3, 0)
     ignored, in_vain = spec["podFailurePolicy"]["rules"]
     assert (ignored["action"], ignored["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
-    assert (in_vain["action"], in_vain["onExitCodes"]["values"]) == ("FailIndex", [2, 65])
+    assert (in_vain["action"], in_vain["onExitCodes"]["values"]) == (
+        "FailIndex",
+        [click.UsageError.exit_code, errors.IN_VAIN],
+    )
     (container,) = pod_of(job)["containers"]
     flags = ["batch", "--indexes=8", "--run=$(JOB_UID)", "--per-class", "--keep=id"]
     assert container["args"] == [*flags, "--", "rows", "scored.parquet"]
@@ -60,18 +69,18 @@ def test_no_service_and_no_budget_takes_its_pods_for_servers() -> None:
             assert not wanted.items() <= labels.items(), kind
 
 
-@pytest.mark.parametrize(("claim", "data"), [("", "models"), ("rows", "data")])
-def test_data_lie_on_the_models_claim_or_on_another(claim: str, data: str) -> None:
-    pod = pod_of(rendered("persistence.existingClaim=m", claim=claim))
-    mounts = {each["mountPath"]: each for each in pod["containers"][0]["volumeMounts"]}
-    assert (mounts["/models"]["name"], mounts["/models"]["readOnly"]) == ("models", True)
-    assert (mounts["/data"]["name"], mounts["/data"].get("readOnly")) == (data, None)
-    claims = {
-        each["name"]: each["persistentVolumeClaim"]["claimName"]
-        for each in pod["volumes"]
-        if len(each["name"]) > 3 and "persistentVolumeClaim" in each
+@pytest.mark.parametrize(("claim", "data"), [("m", "models"), ("rows", "data"), ("", None)])
+def test_models_are_written_to_only_where_a_job_names_their_claim(claim: str, data: str | None) -> None:
+    pod = pod_of(rendered("persistence.existingClaim=m", **BUCKET | {"claim": claim}))
+    (container,) = pod["containers"]
+    mounts = {each["mountPath"]: (each["name"], each.get("readOnly")) for each in container["volumeMounts"]}
+    assert mounts["/models"] == ("models", True)
+    assert mounts.get("/data") == ((data, None) if data else None)
+    assert container.get("workingDir") == ("/data" if data else None)
+    volumes = {
+        each["name"]: each["persistentVolumeClaim"] for each in pod["volumes"] if "persistentVolumeClaim" in each
     }
-    assert claims == {"models": "m"} | ({"data": claim} if claim else {})
+    assert volumes == {"models": {"claimName": "m"}} | ({"data": {"claimName": claim}} if data == "data" else {})
 
 
 def test_the_model_is_what_is_live_or_one_of_its_own() -> None:
@@ -112,7 +121,7 @@ def test_what_a_job_says_goes_before_the_defaults() -> None:
     job = rendered(*defaults, suspend=False, resources={"limits": {"memory": "3Gi"}})
     assert (job["spec"]["completions"], job["spec"]["suspend"]) == (5, False)
     resources = pod_of(job)["containers"][0]["resources"]
-    assert resources == {"limits": {"cpu": "2", "memory": "3Gi"}, "requests": {"cpu": "500m", "memory": "512Mi"}}
+    assert resources == {"limits": {"cpu": "2", "memory": "3Gi"}, "requests": {"cpu": "500m", "memory": "1Gi"}}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +131,12 @@ def test_what_a_job_says_goes_before_the_defaults() -> None:
         ({"options": ["--indexes=3"]}, "batch.jobs.all.options has --indexes, which the chart says itself"),
         ({"options": ["--job"]}, "batch.jobs.all.options has --job"),
         ({"in": "/rows.parquet"}, "names /rows.parquet, and its claim is mounted at /data"),
+        ({"claim": ""}, "batch.jobs.all has rows, which is no URL, and names no claim that it lies on"),
+        (
+            BUCKET | {"out": "scored.csv"},
+            "has scored.csv, which is no URL, and names no claim that it lies on: set its",
+        ),
+        (BUCKET | {"in": "rows"}, "It may be churn-models, that of the models: then the job's pods can write to"),
         ({"schedule": "@daily"}, "add --overwrite to its options, or $(JOB_NAME) to its out"),
         ({"timeZone": "Europe/Berlin"}, "batch.jobs.all.timeZone is set, and there is no schedule"),
         ({"model": {"digest": "sha256:" + "0" * 64}}, "model.digest is set, and no model.path"),
@@ -132,6 +147,12 @@ def test_contradictions(changes: dict[str, Any], sentence: str) -> None:
     result = template(jobs(**changes))
     assert result.returncode != 0
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize("name", ["JOB_NAME", "JOB_UID"])
+def test_what_a_pod_knows_of_its_job_cannot_be_said_by_others(name: str) -> None:
+    result = template(jobs(), f'env=[{{"name":"{name}","value":"a"}}]')
+    assert f"env has {name}, which the chart sets itself in the pods of batch.jobs.all" in result.stderr
 
 
 def test_a_name_that_is_too_long() -> None:
@@ -154,37 +175,73 @@ def test_the_schema_refuses(setting: str) -> None:
     assert "schema" in result.stderr
 
 
-@pytest.mark.parametrize("claim", ["", "data"])
-def test_the_command_makes_the_same_job(claim: str) -> None:
+TRACED = (
+    "tracing.endpoint=http://otel-collector:4318",
+    "tracing.headersSecret.name=collector",
+    'tracing.resourceAttributes={"k8s.cluster.name":"a","k8s.io":"b","team":"data"}',
+)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("fullnameOverride=serving", "tmpSizeLimit=128Mi", "nodeSelector.disk=ssd"),
+        ("valkey.enabled=true",),
+        TRACED,
+        ('env=[{"name":"OTEL_SERVICE_NAME","value":"mine"},{"name":"WORKER_TIMEOUT","value":"9"}]',),
+        ("cache.urlSecret.name=cache", "cache.keySecret.name=key"),
+        ("tls.secretName=tls", "tls.clientCASecret.name=ca"),
+        ("auth.tokensSecret.name=tokens",),
+        ("artifactPolicy=signed", "signing.publicKeySecret.name=keys"),
+        ("stream.enabled=true", "stream.url=redis://redis:6379", "stream.input=rows"),
+    ],
+    ids=["nothing", "names", "valkey", "tracing", "env", "cache", "tls", "auth", "signing", "stream"],
+)
+def test_the_command_makes_the_same_job(
+    settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the release's Deployment, where the chart makes it of the values that made that."""
-    settings = ("persistence.existingClaim=m", "nodeSelector.disk=ssd", 'env=[{"name":"AWS_REGION","value":"eu"}]')
-    of_chart = rendered(*settings, indexes=3, claim=claim, secret="keys", options=["--overwrite"])
-    deployment = render(*settings)["Deployment", "churn"]
-    wanted = manifest.Wanted(
-        name="a",
-        arguments=["--overwrite", "--", "rows", "scored.parquet"],
-        indexes=3,
-        parallelism=3,
-        retries=3,
-        claim=claim or "m",
-        cpu="500m",
-        memory="1Gi",
-        keep=60,
-        secret="keys",
-    )
-    for model in ("", "churn/2.0.0"):
-        made = manifest.of_deployment(deployment, SERVED)
-        if model:
-            made = manifest.with_model(made, model, None)
-            of_chart = rendered(
-                *settings, indexes=3, claim=claim, secret="keys", options=["--overwrite"], model={"path": model}
-            )
-        of_command = manifest.job(wanted, made)
-        assert of_command["spec"].pop("ttlSecondsAfterFinished") == 60
-        del (
-            of_chart["spec"]["suspend"],
-            of_chart["spec"]["template"]["metadata"],
-            of_command["spec"]["template"]["metadata"],
-        )
-        of_chart["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"] = "1Gi"
-        assert of_command["spec"] == of_chart["spec"]
+    common = {"indexes": 3, "options": ["--overwrite"]}
+    digest = "sha256:" + "0" * 64
+    asked = {
+        "live": JOB | common | {"secret": "keys"},
+        "own": JOB | common | {"claim": "m", "model": {"path": "churn/2.0.0", "digest": digest}},
+        "bucket": BUCKET | common,
+    }
+    flags = {
+        "live": ["--data-claim=data", "--env-from=keys"],
+        "own": ["--data-claim=m", "--artifact=churn/2.0.0", f"--digest={digest}"],
+        "bucket": [],
+    }
+    objects = render("persistence.existingClaim=m", f"batch.jobs={json.dumps(asked)}", *settings)
+    name = "serving" if "fullnameOverride=serving" in settings else "churn"
+    of_chart = {each.split("-")[1]: one for (kind, each), one in objects.items() if kind == "Job"}
+    (tmp_path / "deployment.json").write_text(json.dumps(objects["Deployment", name]))
+    (tmp_path / "kubectl").write_text(f"#!/bin/sh\ncat {tmp_path}/deployment.json\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for job, own in flags.items():
+        paths = (str(asked[job]["in"]), str(asked[job]["out"]))
+        command = ["batch", *paths, "--job", f"--release={name}", "--indexes=3", "--overwrite", "--dry-run", *own]
+        said = CliRunner().invoke(main, command)
+        assert said.exit_code == 0, said.output
+        of_command = yaml.safe_load(said.stdout)
+        assert of_command["spec"].pop("ttlSecondsAfterFinished") == 86_400
+        assert of_chart[job]["spec"].pop("suspend") is False
+        assert of_command["spec"] == of_chart[job]["spec"]
+
+
+def test_a_job_is_told_what_it_needs_and_no_secret_of_the_servers() -> None:
+    settings = ("valkey.enabled=true", "tls.secretName=tls", "auth.tokensSecret.name=tokens", *TRACED)
+    told = environment(rendered(*settings))
+    assert list(told)[:2] == ["JOB_NAME", "JOB_UID"], "others refer to them"
+    model = {"MODEL_NAME", "MODEL_PATH", "MODEL_ROOT", "TARGET_DIR", "ARTIFACT_POLICY"}
+    assert {name for name in told if not name.startswith("OTEL_")} == {"JOB_NAME", "JOB_UID", "POD_NAME", *model}
+    assert told["OTEL_SERVICE_NAME"] == "churn-batch"
+    attributes = dict(pair.split("=") for pair in told["OTEL_RESOURCE_ATTRIBUTES"].split(","))
+    assert (attributes["k8s.job.name"], attributes["k8s.pod.name"]) == ("$(JOB_NAME)", "$(POD_NAME)")
+    assert attributes["k8s.cluster.name"] == "a"
+    assert "k8s.deployment.name" not in attributes
+    assert "OTEL_EXPORTER_OTLP_HEADERS" in told
+    assert "OTEL_TRACES_SAMPLER" not in told

@@ -13,7 +13,7 @@ import pytest
 
 from harness import volume
 from harness.cluster import Object
-from harness.release import CHURN, Release, fresh
+from harness.release import CHURN, CLAIM, Release, fresh
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.needs("cluster", "helm", "kubectl")
@@ -24,6 +24,7 @@ OPTIONS = ["--chunk=1", "--shard-rows=250", "--threads=1"]
 NIGHTLY = {
     "in": "data/rows.parquet",
     "out": "nightly/$(JOB_NAME).parquet",
+    "claim": CLAIM,
     "schedule": "0 0 1 1 *",
     "options": ["--keep=tenure"],
     "resources": {"requests": {"cpu": "50m", "memory": "150Mi"}},
@@ -87,7 +88,8 @@ def index_of(pod: Object) -> int:
 def test_one_pod_is_killed_half_way(release: Release, alone: Callable[[], pa.Table]) -> None:
     command = [sys.executable, "-m", "modelroll_server", "batch", "data/rows.parquet", "data/out.parquet", *OPTIONS]
     command += ["--job", "--release=churn", f"--namespace={release.namespace.name}", "--name=all", "--cpu=50m"]
-    command += [f"--indexes={INDEXES}", "--memory=300Mi", f"--context={os.environ['CLUSTER_CONTEXT']}"]
+    command += [f"--data-claim={CLAIM}", f"--indexes={INDEXES}", "--memory=300Mi"]
+    command += [f"--context={os.environ['CLUSTER_CONTEXT']}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             victim = wait_until(lambda: [pod for pod in pods(release, "all") if index_of(pod) == 1], what="index 1")[0]

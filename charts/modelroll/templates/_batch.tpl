@@ -18,25 +18,35 @@
 {{- toYaml $found -}}
 {{- end }}
 
-{{/* The environment: which model, and what may be loaded, as the servers have it. Takes {root, job}. */}}
+{{/* What a job's pods know of themselves. First, as others refer to it. */}}
+{{- define "modelroll.batch.identity" -}}
+{{- range $name, $label := dict "JOB_NAME" "job-name" "JOB_UID" "controller-uid" }}
+- name: {{ $name }}
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.labels['batch.kubernetes.io/{{ $label }}']
+{{- end }}
+{{- end }}
+
+{{/* The environment: which model, what may be loaded and where traces go, as the servers have it. Takes {root, job}. */}}
 {{- define "modelroll.batch.env" -}}
-{{- $env := list -}}
+{{- $env := include "modelroll.batch.identity" . | fromYamlArray -}}
 {{- $others := empty .job.model.path | ternary list (list "MODEL_PATH" "MODEL_DIGEST" "TARGET_DIR") -}}
 {{- range include "modelroll.model.env" .root | fromYamlArray -}}
 {{- if not (has .name $others) -}}
 {{- $env = append $env . -}}
 {{- end -}}
 {{- end -}}
-{{- $env = concat $env .root.Values.env -}}
+{{- $pod := dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")) -}}
+{{- $service := printf "%s-batch" (include "modelroll.fullname" .root) -}}
+{{/* No sampler: a pod sends one trace. */}}
+{{- $traces := include "modelroll.tracing.env" (dict "root" .root "service" $service "job" "$(JOB_NAME)") | fromYamlArray -}}
+{{- $env = concat $env (list $pod) $traces .root.Values.env -}}
 {{- if .job.model.path -}}
 {{- $env = append $env (dict "name" "MODEL_PATH" "value" .job.model.path) -}}
 {{- with .job.model.digest -}}
 {{- $env = append $env (dict "name" "MODEL_DIGEST" "value" .) -}}
 {{- end -}}
-{{- end -}}
-{{- range $name, $label := dict "JOB_NAME" "job-name" "JOB_UID" "controller-uid" -}}
-{{- $path := printf "metadata.labels['batch.kubernetes.io/%s']" $label -}}
-{{- $env = append $env (dict "name" $name "valueFrom" (dict "fieldRef" (dict "fieldPath" $path))) -}}
 {{- end -}}
 {{- toYaml $env -}}
 {{- end }}
@@ -44,7 +54,6 @@
 {{/* The spec of a Job. Takes {root, name, job}. */}}
 {{- define "modelroll.batch.spec" -}}
 {{- $models := include "modelroll.claim" .root -}}
-{{- $data := .job.claim | default $models -}}
 completionMode: Indexed
 completions: {{ int64 .job.indexes }}
 parallelism: {{ .job.parallelism | default .job.indexes | int64 }}
@@ -59,7 +68,7 @@ podFailurePolicy:
       onPodConditions:
         - type: DisruptionTarget
           status: "True"
-    # Wrong options, and what would end the same another time.
+    # Wrong options, and what would end the same another time (errors.IN_VAIN).
     - action: FailIndex
       onExitCodes:
         containerName: batch
@@ -103,7 +112,9 @@ template:
           - --
           - {{ .job.in | quote }}
           - {{ .job.out | quote }}
+        {{- if .job.claim }}
         workingDir: /data
+        {{- end }}
         env:
           {{- include "modelroll.batch.env" . | nindent 10 }}
         {{- with .job.secret }}
@@ -120,8 +131,10 @@ template:
           - name: models
             mountPath: /models
             readOnly: true
-          - name: {{ eq $data $models | ternary "models" "data" }}
+          {{- with .job.claim }}
+          - name: {{ eq . $models | ternary "models" "data" }}
             mountPath: /data
+          {{- end }}
           - name: tmp
             mountPath: /tmp
           {{- if not .job.model.path }}
@@ -133,10 +146,10 @@ template:
       - name: models
         persistentVolumeClaim:
           claimName: {{ $models }}
-      {{- if ne $data $models }}
+      {{- if not (has .job.claim (list "" $models)) }}
       - name: data
         persistentVolumeClaim:
-          claimName: {{ $data }}
+          claimName: {{ .job.claim }}
       {{- end }}
       - name: tmp
         emptyDir:

@@ -186,6 +186,18 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- fail (printf "%s names %s, and its claim is mounted at /data: give a path relative to that." $what $path) -}}
 {{- end -}}
 {{- end -}}
+{{- range $path := list $job.in $job.out -}}
+{{- if not (or $job.claim (contains "://" $path)) -}}
+{{- fail (printf "%s has %s, which is no URL, and names no claim that it lies on: set its claim. It may be %s, that of the models: then the job's pods can write to the models." $what $path (include "modelroll.claim" $)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $variable := include "modelroll.batch.identity" $ | fromYamlArray -}}
+{{- range $.Values.env -}}
+{{- if eq .name $variable.name -}}
+{{- fail (printf "env has %s, which the chart sets itself in the pods of %s: choose another name." .name $what) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $job.schedule (not (contains "$(JOB_NAME)" $job.out)) (not (has "--overwrite" $job.options)) -}}
 {{- fail (printf "%s has a schedule, and would find %s there from the second time on: add --overwrite to its options, or $(JOB_NAME) to its out." $what $job.out) -}}
 {{- end -}}

@@ -165,12 +165,13 @@ back to 1, until the autoscaler acts. So it says the number that is there, until
   value: {{ include "modelroll.server.unreadyAfter" . | quote }}
 - name: SHUTDOWN_TIMEOUT
   value: {{ .Values.drain.shutdownTimeoutSeconds | quote }}
-- name: LOG_REQUESTS
-  value: {{ .Values.log.requests | quote }}
 {{- with include "modelroll.tracing.env" (dict "root" . "service" (include "modelroll.fullname" .)) }}
 {{ . }}
 {{ include "modelroll.tracing.sampler" $ }}
 {{- end }}
+# The last: `modelroll batch --job` takes what stands behind it for what a person added.
+- name: LOG_REQUESTS
+  value: {{ .Values.log.requests | quote }}
 {{- end }}
 
 {{- define "modelroll.server.volumes" -}}

@@ -1,6 +1,6 @@
 {{/* Traces: the environment of what sends them. */}}
 
-{{/* OpenTelemetry's own variables; nothing where traces are off. Takes {root, service}, and POD_NAME and POD_UID before it. */}}
+{{/* OpenTelemetry's own variables; nothing where traces are off. Takes {root, service}, and POD_NAME before it; `job` with its name, where it is one. */}}
 {{- define "modelroll.tracing.env" -}}
 {{- with .root.Values.tracing }}
 {{- if .endpoint -}}
@@ -20,14 +20,15 @@
 - name: OTEL_SERVICE_NAME
   value: {{ $.service }}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: {{ include "modelroll.tracing.resource" (dict "root" $.root "service" $.service) | quote }}
+  value: {{ include "modelroll.tracing.resource" $ | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
 
 {{/* The attributes of the resource, of which `resourceAttributes` may change any. */}}
 {{- define "modelroll.tracing.resource" -}}
-{{- $found := dict "k8s.namespace.name" .root.Release.Namespace "k8s.deployment.name" .service "k8s.pod.name" "$(POD_NAME)" -}}
+{{- $found := dict "k8s.namespace.name" .root.Release.Namespace "k8s.pod.name" "$(POD_NAME)" -}}
+{{- $_ := set $found (empty .job | ternary "k8s.deployment.name" "k8s.job.name") (.job | default .service) -}}
 {{- $pairs := list -}}
 {{- range $name, $value := merge (dict) .root.Values.tracing.resourceAttributes $found -}}
 {{- $pairs = append $pairs (printf "%s=%s" $name $value) -}}

@@ -362,6 +362,9 @@ class BatchFailed(ModelrollError):
     """A batch job that did not finish; the shards that it had finished are kept."""
 
 
+IN_VAIN = 65  # exit code of a batch job that would end the same however often it is tried: EX_DATAERR of sysexits.h
+
+
 class BatchInterrupted(BatchFailed):
     """A batch job that the same command may finish another time: a disk or a file system stood in its way."""
 

@@ -68,7 +68,7 @@ class Cluster:
 
     def batch(self, *arguments: str, own: bool = True) -> Result:
         (self.home / "told.json").write_text(json.dumps(self.told))
-        flags = ["--claim=models", "--artifact=churn/1.2.0"] if own else []
+        flags = ["--claim=models", "--artifact=churn/1.2.0", "--data-claim=data"] if own else []
         return CliRunner().invoke(main, ["batch", "rows", "out.parquet", "--job", *flags, *arguments])
 
     @property
@@ -95,7 +95,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def test_the_pods_do_what_was_asked_and_no_more(cluster: Cluster) -> None:
     said = cluster.batch(
         "--indexes=8", "--parallelism=2", "--per-class", "--keep", "id", "--delimiter=\\t", "--digest=sha256:0",
-        "--data-claim=data", "--image=registry/server:1", "--cpu=2", "--memory=3Gi", "--env-from=keys", "--overwrite",
+        "--image=registry/server:1", "--cpu=2", "--memory=3Gi", "--env-from=keys", "--overwrite",
     )  # fmt: skip
     assert said.exit_code == 0, said.output
     flags = ["--delimiter=\\t", "--indexes=8", "--keep=id", "--overwrite", "--per-class", "--run=$(JOB_UID)"]
@@ -203,6 +203,11 @@ def test_a_claim_that_is_not_there_is_named_with_those_that_are(cluster: Cluster
         ((), "--job needs --release, or --claim and --artifact"),
         (("--claim=models",), "--job needs --release, or --claim and --artifact"),
         (("--release=churn", "--claim=models"), "both say where the models are"),
+        (
+            ("--claim=m", "--artifact=a"),
+            "rows is no URL: say --data-claim, the claim that it lies on. It may be m, that",
+        ),
+        (("--claim=m", "--artifact=a", "--data-claim="), "rows is no URL: say --data-claim"),
         (("--claim=m", "--artifact=a", "--index=1", "--dry-run"), "--index is for the pods of a Job"),
         (("--claim=m", "--artifact=a", "--run=1", "--dry-run"), "--run is for the pods of a Job"),
     ],
@@ -219,3 +224,20 @@ def test_a_deployment_that_is_another_chart_s(cluster: Cluster) -> None:
     said = cluster.batch("--release=web", own=False)
     assert said.exit_code == 1
     assert "the Deployment web is none of the chart modelroll" in said.output
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ([], "the Deployment churn is none of this version's chart: its server is not told LOG_REQUESTS"),
+        ([{"name": "LOG_REQUESTS"}, {"name": "JOB_UID"}], "told JOB_UID, which a Job's pods get of it: rename it in"),
+    ],
+)
+def test_variables_that_cannot_be_taken_over(cluster: Cluster, env: list[dict[str, str]], sentence: str) -> None:
+    server = {"name": "server", "image": "a", "env": env, "securityContext": {}}
+    volume = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
+    spec = {"template": {"spec": {"containers": [server], "volumes": [volume]}}}
+    cluster.told["get deployment"] = {"metadata": {"name": "churn"}, "spec": spec}
+    said = cluster.batch("--release=churn", own=False)
+    assert said.exit_code == 1
+    assert sentence in said.output

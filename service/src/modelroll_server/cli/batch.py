@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from modelroll_server import settings as configuration
-from modelroll_server.cli import batch_job as jobs
-from modelroll_server.cli import sharing
+from modelroll_server.cli import batch_job, sharing
 from modelroll_server.errors import BatchFailed, ModelrollError
-from modelroll_server.offline.options import Share
+from modelroll_server.offline.options import CHUNK, SHARD_ROWS, Share
 from modelroll_server.telemetry import cpu, logs, traces
 
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ _EVERY = 10.0  # seconds between two lines where there is no terminal
     "--artifact-policy", metavar="digest|signed|any", help="Whether a pickle needs a digest, or all a signature."
 )
 @click.option("--signing-public-key", metavar="FILE", help="PEM file of the keys whose signatures count (signed).")
-@click.option("--chunk", default=10_000, show_default=True, type=click.IntRange(1), help="Rows computed at once.")
+@click.option("--chunk", default=CHUNK, show_default=True, type=click.IntRange(1), help="Rows computed at once.")
 @click.option(
-    "--shard-rows", default=2**18, show_default=True, type=click.IntRange(1), help="Rows kept at a kill, about."
+    "--shard-rows", default=SHARD_ROWS, show_default=True, type=click.IntRange(1), help="Rows kept at a kill, about."
 )
 @click.option("--per-class", is_flag=True, help="A column of probability for each class, too.")
 @click.option(
@@ -67,7 +66,6 @@ _EVERY = 10.0  # seconds between two lines where there is no terminal
     help=f"Which of them this is, from 0; a pod of an Indexed Job knows by itself ({sharing.INDEX}).",
 )
 @click.option("--run", "run_id", default="", metavar="ID", help="What they have in common, and no others: a Job's UID.")
-@jobs.options
 @click.pass_context
 def batch(
     context: click.Context, /, source: str, out: str, *, artifact: str | None, threads: int | None, **flags: Any
@@ -83,14 +81,14 @@ def batch(
     OUT's suffix.
 
     With --indexes several processes share the work, and the last of them writes OUT. With --job they are the pods of a
-    Job on a cluster: IN and OUT are paths on the claim --data-claim, and the model is that of --release, or --artifact
-    on --claim.
+    Job on a cluster: IN and OUT are URLs, or paths on the claim --data-claim, and the model is that of --release, or
+    --artifact on --claim.
     """
-    job_flags = jobs.taken(flags)
+    job_flags = batch_job.taken(flags)
     if job_flags.pop("job"):
-        jobs.run(context, source, out, artifact=artifact, **job_flags)
+        batch_job.run(context, source, out, artifact=artifact, **job_flags)
         return
-    jobs.refuse_without_job(context)
+    batch_job.refuse_without_job(context)
     if artifact is not None and not Path(artifact).exists():
         raise click.BadParameter(f"Path {artifact!r} does not exist.", param_hint="--artifact")
     share = sharing.share(context, flags.pop("index"), flags.pop("indexes"), flags.pop("run_id"))
@@ -116,6 +114,9 @@ def batch(
         click.echo("modelroll: stopped; what is finished is kept: run the same command again to go on", err=True)
         sys.exit(128 + (signal.SIGTERM if isinstance(stop, sharing.Terminated) else signal.SIGINT))
     _show(summary, share)
+
+
+batch.params += batch_job.OPTIONS  # after its own, in this order
 
 
 def _settings(artifact: str | None, flags: dict[str, Any]) -> configuration.Settings:

@@ -3,8 +3,6 @@
 import json
 import secrets
 import sys
-from collections.abc import Callable
-from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
 
@@ -13,48 +11,49 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from modelroll_server import pods, settings
+from modelroll_server import pods
 from modelroll_server.errors import JobFailed, KubectlFailed
 from modelroll_server.jobs import follow, manifest
 from modelroll_server.kubectl import Kubectl
 
 INDEXES = 4
-_FLAGS = (
-    click.option("--job", is_flag=True, help="Have the pods of a Job on a cluster do it, and follow it."),
-    click.option("--release", metavar="NAME", help="Job: the release whose image, model and claim it has."),
-    click.option("--image", envvar="MODELROLL_IMAGE", help="Job: image, without --release."),
-    click.option("--claim", metavar="NAME", help="Job: claim with the models, without --release."),
-    click.option("--data-claim", metavar="NAME", help="Job: claim that IN and OUT lie on; else that of the models."),
-    click.option(
-        "--parallelism", type=click.IntRange(1), help="Job: pods at once; all --indexes unless said otherwise."
+OPTIONS = (
+    click.Option(["--job"], is_flag=True, help="Have the pods of a Job on a cluster do it, and follow it."),
+    click.Option(["--release"], metavar="NAME", help="Job: the release whose image, model and claim it has."),
+    click.Option(["--image"], envvar="MODELROLL_IMAGE", help="Job: image, without --release."),
+    click.Option(["--claim"], metavar="NAME", help="Job: claim with the models, without --release."),
+    click.Option(
+        ["--data-claim"],
+        metavar="NAME",
+        help="Job: claim that IN and OUT lie on, unless both are URLs. The pods can write to it, "
+        "and so to the models where it is the models' claim.",
     ),
-    click.option("--retries", default=3, show_default=True, type=click.IntRange(0), help="Job: of each index."),
-    click.option("--cpu", default="500m", show_default=True, help="Job: CPU that a pod requests."),
-    click.option("--memory", default="1Gi", show_default=True, help="Job: memory that a pod requests, and its limit."),
-    click.option("--env-from", metavar="SECRET", help="Job: Secret with variables, such as AWS_ACCESS_KEY_ID."),
-    click.option(
-        "--keep-for", default=86_400, show_default=True, type=click.IntRange(0), help="Job: seconds it stays."
+    click.Option(
+        ["--parallelism"], type=click.IntRange(1), help="Job: pods at once; all --indexes unless said otherwise."
     ),
-    click.option("--name", metavar="NAME", help="Job: its name."),
-    click.option("--namespace", "-n", help="Job: its namespace; kubectl's own when not given."),
-    click.option("--context", "kube_context", help="Job: context of your kubeconfig; the current one when not given."),
-    click.option("--dry-run", is_flag=True, help="Job: write it to stdout as YAML, and do no more."),
-    click.option("--detach", is_flag=True, help="Job: do not follow it."),
+    click.Option(["--retries"], default=3, show_default=True, type=click.IntRange(0), help="Job: of each index."),
+    click.Option(["--cpu"], default="500m", show_default=True, help="Job: CPU that a pod requests."),
+    click.Option(
+        ["--memory"], default="1Gi", show_default=True, help="Job: memory that a pod requests, and its limit."
+    ),
+    click.Option(["--env-from"], metavar="SECRET", help="Job: Secret with variables, such as AWS_ACCESS_KEY_ID."),
+    click.Option(
+        ["--keep-for"], default=86_400, show_default=True, type=click.IntRange(0), help="Job: seconds it stays."
+    ),
+    click.Option(["--name"], metavar="NAME", help="Job: its name."),
+    click.Option(["--namespace", "-n"], help="Job: its namespace; kubectl's own when not given."),
+    click.Option(
+        ["--context", "kube_context"], help="Job: context of your kubeconfig; the current one when not given."
+    ),
+    click.Option(["--dry-run"], is_flag=True, help="Job: write it to stdout as YAML, and do no more."),
+    click.Option(["--detach"], is_flag=True, help="Job: do not follow it."),
 )
-_NAMES = tuple(field.name.upper() for field in fields(settings.Settings))
-SERVED = frozenset(_NAMES) | {"POD_NAME", "POD_UID"}
-
-
-def options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the flags of a Job to a command."""
-    for option in reversed(_FLAGS):
-        command = option(command)
-    return command
+_NAMES = [option.name or "" for option in OPTIONS]
 
 
 def taken(flags: dict[str, Any]) -> dict[str, Any]:
     """The flags of a Job, taken out of all."""
-    return {name: flags.pop(name) for name in _own_names()}
+    return {name: flags.pop(name) for name in _NAMES}
 
 
 def refuse_without_job(context: click.Context) -> None:
@@ -63,7 +62,7 @@ def refuse_without_job(context: click.Context) -> None:
     Raises:
         click.UsageError: One is.
     """
-    given = [f"--{name.replace('_', '-')}" for name in _own_names() if _is_given(context, name)]
+    given = [f"--{name.replace('_', '-')}" for name in _NAMES if _is_given(context, name)]
     if given:
         raise click.UsageError(f"{', '.join(given)} says what a Job is like: say --job, too")
 
@@ -107,7 +106,7 @@ def _made(
             indexes=indexes,
             parallelism=min(flags["parallelism"] or indexes, indexes),
             retries=flags["retries"],
-            claim=flags["data_claim"] or template.models,
+            claim=_claim(flags["data_claim"], template.models, source, out),
             cpu=flags["cpu"],
             memory=flags["memory"],
             keep=flags["keep_for"],
@@ -122,16 +121,27 @@ def _template(flags: dict[str, Any], artifact: str | None, kubectl: Kubectl | No
         assert kubectl is not None
         if flags["claim"]:
             raise click.UsageError("--release and --claim both say where the models are: give the one or the other")
-        return manifest.of_deployment(kubectl.get("deployment", flags["release"]), SERVED)
+        return manifest.of_deployment(kubectl.get("deployment", flags["release"]))
     if artifact is None or flags["claim"] is None:
         raise click.UsageError("--job needs --release, or --claim and --artifact, the model's path on that claim")
     image = flags["image"] or f"modelroll-server:{version('modelroll-server')}"
     return manifest.Template(image=image, env=[{"name": "MODEL_ROOT", "value": manifest.MODELS}], models=flags["claim"])
 
 
+def _claim(named: str | None, models: str, *paths: str) -> str:
+    """The claim that IN and OUT lie on; empty where both are URLs."""
+    path = next((path for path in paths if "://" not in path), None)
+    if not named and path is not None:
+        raise click.UsageError(
+            f"{path} is no URL: say --data-claim, the claim that it lies on. "
+            f"It may be {models}, that of the models: then the pods can write to the models"
+        )
+    return named or ""
+
+
 def _passed_on(context: click.Context) -> list[str]:
     """The flags that a person gave and that are for the pods, as they were given."""
-    own = {*_own_names(), "source", "out", "artifact", "model_digest", "indexes"}
+    own = {*_NAMES, "source", "out", "artifact", "model_digest", "indexes"}
     found = []
     for parameter in context.command.params:
         name = parameter.name or ""
@@ -142,16 +152,6 @@ def _passed_on(context: click.Context) -> list[str]:
         value = context.params[name]
         found.append(parameter.opts[0] if value is True else f"{parameter.opts[0]}={value}")
     return found
-
-
-def _own_names() -> list[str]:
-    return [parameter.name or "" for parameter in click.Command("job", params=_parameters()).params]
-
-
-def _parameters() -> list[click.Parameter]:
-    def nothing() -> None: ...
-
-    return list(reversed(getattr(options(nothing), "__click_params__")))  # noqa: B009 - mypy does not know it
 
 
 def _is_given(context: click.Context, name: str) -> bool:

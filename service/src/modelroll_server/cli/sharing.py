@@ -13,7 +13,6 @@ from modelroll_server import errors
 from modelroll_server.offline.options import Share
 
 INDEX = "JOB_COMPLETION_INDEX"  # Kubernetes gives it to each pod of an Indexed Job
-IN_VAIN = 65  # EX_DATAERR of sysexits.h: what would end the same however often it is tried
 _MAY_PASS = (errors.BatchInterrupted, errors.ArtifactUnreadable, errors.LoadTimedOut, errors.NotEnoughMemory)
 _WORD = Path("/dev/termination-log")  # Kubernetes shows what a container leaves here in the pod's status
 
@@ -39,9 +38,9 @@ def share(context: click.Context, index: int | None, indexes: int | None, run: s
 
 
 def exit_code(error: errors.ModelrollError) -> int:
-    """1 where another try may come further, `IN_VAIN` where none will."""
+    """1 where another try may come further, `errors.IN_VAIN` where none will."""
     is_known = isinstance(error, errors.BatchFailed | errors.LoadError)
-    return IN_VAIN if is_known and not isinstance(error, _MAY_PASS) else 1
+    return errors.IN_VAIN if is_known and not isinstance(error, _MAY_PASS) else 1
 
 
 def leave_word(text: str) -> None:
