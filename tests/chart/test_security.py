@@ -47,3 +47,12 @@ def test_only_the_operator_holds_an_api_token() -> None:
 
 def test_nothing_reaches_beyond_the_namespace() -> None:
     assert not [kind for kind, _ in render() if kind.startswith("Cluster")]
+
+
+def test_the_models_are_mounted_read_only() -> None:
+    """Whether a batch job's pods may write to them is test_batch.py's."""
+    objects = render("stream.enabled=true", "stream.url=redis://redis:6379", "stream.input=rows")
+    for name in ("churn", "churn-stream"):
+        (container,) = pod_of(objects["Deployment", name])["containers"]
+        mounts = [each for each in container["volumeMounts"] if each["name"] == "models"]
+        assert [(each["mountPath"], each["readOnly"]) for each in mounts] == [("/models", True)], name
