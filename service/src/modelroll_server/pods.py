@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from modelroll_server.kubectl import Kubectl
-
 USER = 65532  # the server's own user and group, so that it can read what others write, and they what it does
 
 # Reasons for which waiting longer is in vain.
@@ -47,13 +45,3 @@ def hopeless(pod: dict[str, Any]) -> str | None:
         if waiting.get("reason") in HOPELESS:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
     return None
-
-
-def events(kubectl: Kubectl, name: str) -> list[str]:
-    """As `Kubectl.events`."""
-    return kubectl.events(name)
-
-
-def check_claim(kubectl: Kubectl, claim: str) -> None:
-    """As `Kubectl.check_claim`."""
-    kubectl.check_claim(claim)

@@ -4,18 +4,20 @@ import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import feather
 
 from modelroll_server.artifact.manifest import Output
 from modelroll_server.errors import BatchFailed
 from modelroll_server.offline import chunks
+from modelroll_server.offline.places import Place
 from modelroll_server.tensors import Datatype, Outputs, Table
 from offline_jobs import Parity, Rows, Run, Silent, answering, expected, predicted, rows, table
 
@@ -262,6 +264,19 @@ def test_what_is_not_finite_is_null_and_counted(run: Run, parquet: Path, tmp_pat
     charges = [row["charges"] for row in rows(345)]
     assert found["prediction"].to_pylist() == found["score_0"].to_pylist() == charges
     assert summary.lost == found["prediction"].null_count == charges.count(None)
+
+
+def test_an_object_store_is_given_no_bucket_that_is_not_there() -> None:
+    made: list[str] = []
+
+    class Store(MemoryFileSystem):  # type: ignore[misc] # fsspec has no types
+        protocol: ClassVar[tuple[str, ...]] = ("s3", "s3a")
+
+        def makedirs(self, path: str, exist_ok: bool = False) -> None:
+            made.append(path)
+
+    Place(Store(), "bucket-with-a-typing-error/out.parquet.parts").make_directory()
+    assert made == []
 
 
 def test_memory_holds_no_more_than_some_chunks(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,12 @@ _EVERY = 10.0  # seconds between two lines where there is no terminal
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it is there.")
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on where a run stopped.")
 @click.option("--threads", type=click.IntRange(1), help="That compute; one for each usable CPU unless said otherwise.")
-@click.option("--indexes", type=click.IntRange(1), metavar="N", help="Share the shards among N processes.")
+@click.option(
+    "--indexes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Share the shards among N processes; with --job 4 if not given.",
+)
 @click.option(
     "--index",
     envvar=sharing.INDEX,
@@ -284,10 +289,13 @@ class _Progress:
 def _show(summary: "Summary", share: Share | None) -> None:
     if summary.is_share:
         assert share is not None
-        left = f"{summary.waiting:,} shards are not finished yet" if summary.waiting else "another puts them together"
+        shards = f"{summary.waiting:,} {'shard is' if summary.waiting == 1 else 'shards are'} not finished yet"
+        left = shards if summary.waiting else "another puts them together"
         click.echo(f"{summary.rows:,} rows predicted, those of index {share.index} of {share.indexes}; {left}")
         return
     lines = [f"{summary.rows:,} rows predicted: {summary.out}"]
+    if share is not None and summary.rows and not summary.computed:
+        lines.append("nothing was left to compute: OUT is of the same input, model and options")
     if summary.rejects is not None:
         lines.append(f"{summary.rejected:,} rows rejected: {summary.rejects}")
     if summary.lost:

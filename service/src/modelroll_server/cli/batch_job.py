@@ -11,7 +11,6 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from modelroll_server import pods
 from modelroll_server.errors import JobFailed, KubectlFailed
 from modelroll_server.jobs import follow, manifest
 from modelroll_server.kubectl import Kubectl
@@ -82,10 +81,12 @@ def run(context: click.Context, source: str, out: str, *, artifact: str | None, 
             each["persistentVolumeClaim"]["claimName"] for each in _volumes(made) if "persistentVolumeClaim" in each
         }
         for claim in sorted(claims):
-            pods.check_claim(kubectl, claim)
+            kubectl.check_claim(claim)
         kubectl.run("create", "--filename=-", given=json.dumps(made))
         name = made["metadata"]["name"]
         click.echo(f"job/{name} created", err=True)
+        if flags["data_claim"]:
+            click.echo(f"IN and OUT are looked for on the claim {flags['data_claim']}, from its root on", err=True)
         if not flags["detach"]:
             _follow(kubectl, name, made["spec"]["completions"])
     except (JobFailed, KubectlFailed) as error:

@@ -78,9 +78,9 @@ def _check_starts(kubectl: Kubectl, name: str, found: list[Object]) -> None:
     for pod in found:
         why = pods.hopeless(pod)
         if why is not None:
-            lines = pods.events(kubectl, pod["metadata"]["name"])
+            lines = kubectl.events(pod["metadata"]["name"])
             raise JobFailed("\n  ".join((f"the pods of the Job {name} cannot start: {why}", *lines)))
-    refused = [line for line in pods.events(kubectl, name) if line.startswith("FailedCreate:")] if not found else []
+    refused = [line for line in kubectl.events(name) if line.startswith("FailedCreate:")] if not found else []
     if refused:
         raise JobFailed(f"the Job {name} gets no pods: {refused[-1]}")
 
@@ -88,7 +88,7 @@ def _check_starts(kubectl: Kubectl, name: str, found: list[Object]) -> None:
 def _held_up(kubectl: Kubectl, found: list[Object]) -> list[str]:
     """What keeps the first pod that waits from starting, such as that no node has the room."""
     waiting = [pod["metadata"]["name"] for pod in found if pod.get("status", {}).get("phase") == "Pending"][:1]
-    lines = [line for name in waiting for line in pods.events(kubectl, name)]
+    lines = [line for name in waiting for line in kubectl.events(name)]
     return [f"a pod waits: {line}" for line in lines if line.startswith("Failed")]
 
 

@@ -23,6 +23,7 @@ _MAGIC = frozenset("*?[")
 # What object stores say of a file's content, then what disks say of its last change.
 _IDENTITIES = ("ETag", "etag", "md5Hash", "generation", "content_md5", "mtime", "LastModified", "created")
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"})
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
 
@@ -95,8 +96,10 @@ class Place:
         return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def make_directory(self) -> None:
-        """Make it, and those above it, where they are not there."""
-        self.fs.makedirs(self.path, exist_ok=True)
+        """Make it, and those above it, where they are not there. Of object stores it would make a bucket."""
+        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
+        if protocols.isdisjoint(_OBJECT_STORES):
+            self.fs.makedirs(self.path, exist_ok=True)
 
     def remove(self) -> None:
         """Remove the file, or the directory with all that is in it, where it is there."""
