@@ -27,14 +27,14 @@ class Value:
 
 
 class CommentMissing(ValueError):
-    """A value without what its comment must say."""
+    """A value whose comment lacks what it must say, or says it twice."""
 
 
 def read_values(source: str) -> tuple[Value, ...]:
     """The values of a values.yaml in their order.
 
     Raises:
-        CommentMissing: a leaf has no description, or the type of one cannot be seen from its default.
+        CommentMissing: a leaf has no description, two `@schema`, or a type that cannot be seen from its default.
     """
     root = yaml.compose(source, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode):
@@ -66,18 +66,20 @@ def _read_comment(lines: list[str], key_line: int, path: str) -> tuple[str, dict
     while first > 0 and lines[first - 1].lstrip().startswith("#"):
         first -= 1
     words: list[str] = []
-    schema: dict[str, Any] = {}
+    schemas: list[dict[str, Any]] = []
     leaf = False
     for line in lines[first:key_line]:
         content = line.strip().removeprefix("#").strip()
         if content.startswith("@schema "):
-            schema = json.loads(content.removeprefix("@schema "))
+            schemas.append(json.loads(content.removeprefix("@schema ")))
         else:
             leaf = leaf or content.startswith("-- ")
             words.append(content.removeprefix("-- "))
     if leaf and not any(words):
         raise CommentMissing(f"{path} has an empty description")
-    return " ".join(words), schema, leaf
+    if len(schemas) > 1:
+        raise CommentMissing(f"{path} has {len(schemas)} lines of `# @schema` above it: make them one")
+    return " ".join(words), schemas[0] if schemas else {}, leaf
 
 
 def _leaf_schema(path: str, default: Any, schema: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from hack import dashboard  # noqa: E402
-from hack.chart_values import read_values, table, values_schema  # noqa: E402
+from hack.chart_values import CommentMissing, read_values, table, values_schema  # noqa: E402
 
 CHART = Path("charts/modelroll")
 CRD = Path("k8s/crd/modelversions.modelroll.dev.yaml")
@@ -112,6 +112,9 @@ def main() -> int:
                 failed |= _settle(path, text, check=check)
         except Missing as missing:
             print(missing, file=sys.stderr)
+            failed = True
+        except CommentMissing as missing:
+            print(f"{CHART}/values.yaml: {missing}", file=sys.stderr)
             failed = True
     return int(failed)
 

@@ -62,6 +62,7 @@ def test_comments_become_a_table_of_leaves() -> None:
         ("# -- What it is.\na: null\n", "its default does not show its type"),
         ("a: {}\n", "an empty map"),
         ("- a\n", "not a map"),
+        ('# -- Many.\n# @schema {"minimum": 1}\n# @schema {"minimum": 2}\na: 1\n', "a has 2 lines of `# @schema`"),
     ],
 )
 def test_a_value_that_does_not_say_enough_is_refused(source: str, sentence: str) -> None:
