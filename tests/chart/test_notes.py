@@ -26,6 +26,8 @@ def test_the_next_steps_name_this_release() -> None:
     assert "modelroll push models/telco --claim other-models --namespace models" in said
     assert "port-forward service/other 8000:80" in said
     assert 'model: "telco"' in said
+    assert "is installed with the model telco from churn/1.2.0" in said, "what is live is not known here"
+    assert "`kubectl --namespace models get modelversions` says what is live" in said
 
 
 def test_a_plain_installation_has_no_warning() -> None:

@@ -102,7 +102,7 @@ relabelings:
   labels:
     severity: warning
   annotations:
-    summary: {{`'{{ $labels.job }} is sent other values of {{ $labels.input }} than {{ $labels.model }} {{ $labels.model_version }} was trained on: {{ printf "%.2f" $value }}.'`}}
+    summary: {{`'{{ $labels.job }} is sent other values of {{ $labels.input }} than {{ $labels.model }} {{ $labels.model_version }} was trained on (index {{ printf "%.2f" $value }}, limit `}}{{ $rules.drift.psi }}).'
 {{- end }}
 - alert: ModelrollCertificateExpires
   expr: |-

@@ -133,6 +133,7 @@ def test_it_is_followed_to_its_end(cluster: Cluster) -> None:
     assert said.stdout == "900 rows predicted: out.parquet\n"
     lines = [line for line in said.stderr.splitlines() if line]
     assert lines[1:] == [
+        "IN and OUT are looked for on the claim data, from its root on",
         "0 of 3 indexes finished, 3 pods at work",
         "index 1: the pod b failed (exit code 137, OOMKilled)",
         "  10 of 300 rows",
