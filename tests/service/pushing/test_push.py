@@ -98,6 +98,7 @@ def test_every_complete_version_goes_and_what_to_do_next_is_printed(cluster: Clu
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (cluster.volume / "churn").iterdir()) == ["1.2.0", "2.0.0"]
     assert "helm install churn charts/modelroll --set persistence.existingClaim=models" in result.output
+    assert "--set image.repository=…" in result.output, "nothing said which image"
     assert result.output.count("kind: ModelVersion") == 2, "what is served now needs one too, to be gone back to"
     assert cluster.deleted()
 
@@ -131,8 +132,9 @@ def test_context_and_namespace_go_with_every_call(cluster: Cluster) -> None:
 
 def test_the_image_may_come_from_the_environment(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELROLL_IMAGE", "registry/server:2")
-    cluster.push()
+    said = cluster.push().output
     assert cluster.pod["spec"]["containers"][0]["image"] == "registry/server:2"
+    assert "--set image.repository=registry/server --set image.tag=2" in said
 
 
 def test_a_claim_that_is_not_there_is_named_with_those_that_are(cluster: Cluster) -> None:

@@ -100,7 +100,10 @@ def pack(  # noqa: PLR0913, PLR0917 - one parameter an option
     click.echo(f"digest  {packed.digest}\n")
     click.echo(f"Try it:     modelroll serve {packed.path}")
     click.echo(f"Push it:    modelroll push {packed.path} --claim CLAIM")
-    click.echo(f"Install it: {advice.helm_flags(packed.manifest, packed.digest)}\n")
+    image = os.environ.get("MODELROLL_IMAGE") or None
+    click.echo(f"Install it: {advice.helm_flags(packed.manifest, packed.digest, image=image)}\n")
+    if image is None:
+        click.echo(f"{advice.NO_IMAGE}\n")
     click.echo("Roll it out, with kubectl apply -f:\n")
     click.echo(advice.model_version(packed.manifest, packed.digest), nl=False)
 

@@ -33,8 +33,9 @@ def push(
     left as it is; the same version with other content is refused.
     """
     signal.signal(signal.SIGTERM, _interrupted)
-    image = image or f"modelroll-server:{version('modelroll-server')}"
-    destination = pushing.Destination(claim=claim, image=image, timeout=timeout)
+    image = image or None  # an empty variable is none
+    receiving = image or f"modelroll-server:{version('modelroll-server')}"
+    destination = pushing.Destination(claim=claim, image=receiving, timeout=timeout)
     try:
         entries = pushing.find(directory)
         kubectl = Kubectl(context=context, namespace=namespace)
@@ -54,7 +55,9 @@ def push(
         one = outcomes[entry.version.text]
         click.echo(f"{advice.volume_path(entry.manifest)}  {one.digest}  {one.outcome}")
     newest = entries[-1]
-    click.echo(f"\nInstall:  {advice.helm_flags(newest.manifest, newest.digest, claim=claim)}\n")
+    click.echo(f"\nInstall:  {advice.helm_flags(newest.manifest, newest.digest, claim=claim, image=image)}\n")
+    if image is None:
+        click.echo(f"{advice.NO_IMAGE}\n")
     click.echo(
         "Or roll out, with kubectl apply -f. Apply what is served now as well: it is what a roll back goes to.\n"
     )
