@@ -18,11 +18,13 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from grpc_health.v1 import health_pb2
 
 import credentials
 import server_process
+from modelroll_server.cli import main
 from modelroll_server.grpc import prediction_pb2 as pb
 
 ROOT = Path(__file__).parents[3]
@@ -264,6 +266,26 @@ def test_the_command_line_asks_with_the_authority_and_the_token(guarded: Guarded
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "--token" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "given", "hint"),
+    [
+        ("http://localhost:{port}", ["--cacert"], "does it speak TLS? try https://localhost:{port}"),
+        ("https://localhost:{port}", [], "name who signed it by --cacert FILE"),
+        ("https://127.1:{port}", ["--cacert"], "ask by a name that its certificate has"),
+    ],
+)
+def test_the_command_line_says_how_to_ask_a_server_with_tls(
+    guarded: Guarded, tmp_path: Path, address: str, given: list[str], hint: str
+) -> None:
+    place = tmp_path / "ca.crt"
+    place.write_bytes(guarded.authority.pem)
+    port = guarded.server.port
+    flags = [word for flag in given for word in (flag, str(place))]
+    result = CliRunner().invoke(main, ["predict", address.format(port=port), "[1]", *flags])
+    assert result.exit_code == 1
+    assert hint.format(port=port) in result.output
 
 
 def test_helm_test_trusts_the_secret_and_no_other_certificate(guarded: Guarded, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from modelroll_server.cli import main
 
 HEAVY = ("sklearn", "scipy", "pandas", "pyarrow", "fastapi", "pydantic", "joblib")
 
@@ -32,3 +35,16 @@ def test_a_server_starts_without_what_only_some_models_need(module: str) -> None
 def test_the_command_line_caps_threads_before_numpy_is_there() -> None:
     done = run("-c", "import sys, modelroll_server.cli.serve; print('numpy' in sys.modules)")
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["stream", "."], "STREAM_URL (--url) is not set"),
+        (["stream", ".", "--url", "redis://redis"], "STREAM_INPUT (--input) is not set"),
+        (["serve", ".", "--port", "http"], "PORT (--port) is 'http'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_flag(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, said in result.output) == (2, True), result.output

@@ -278,7 +278,7 @@ def test_a_server_that_is_not_there_is_said() -> None:
         ("tenure,charges,contract\n", "no rows in the standard input: line 1 is read as the names"),
         ("tenure;charges;contract\n3;1;month\n", "CSV has commas between its values, and names in line 1"),
         ("3,29.85,month\n4,1,year\n", "line 1 is read as the names, and none of 3, 29.85, month is an input"),
-        (b"PAR1\xd6\x00", "is Parquet, which is not read here: CSV and JSON are"),
+        (b"PAR1\xd6\x00", "is Parquet, which is not read here: CSV and JSON are; `modelroll batch`"),
     ],
 )
 def test_input_that_holds_no_rows_to_ask_says_what_is_read(address: str, text: str | bytes, said: str) -> None:

@@ -225,7 +225,7 @@ def test_files_that_order_their_columns_otherwise_are_alike(run: Run, tmp_path: 
         ("absent.parquet", "nothing is at"),
         ("*.parquet", "nothing matches"),
         ("empty", "no file in .* ends with"),
-        ("rows.json", "has no format that is known here"),
+        ("rows.json", "has no format that is known here: its name must end with one of .parquet, .csv"),
         ("nowhere://rows.parquet", "is on no file system that is known here"),
     ],
 )

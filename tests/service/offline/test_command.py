@@ -100,6 +100,19 @@ def test_rejects_are_counted(customers: Path, tmp_path: Path) -> None:
     assert "modelroll: row 3 of rows.csv: contract must be one of" in result.output
 
 
+def test_a_bare_file_that_cannot_take_texts_is_to_be_packed(tmp_path: Path) -> None:
+    import joblib
+    from sklearn.linear_model import LogisticRegression
+
+    samples = pd.DataFrame({"member": [True, False] * 5})
+    joblib.dump(LogisticRegression().fit(samples, [0, 1] * 5), tmp_path / "model.joblib")
+    samples.to_csv(tmp_path / "rows.csv", index=False)
+    result = batch(tmp_path / "rows.csv", tmp_path / "out.csv", artifact=tmp_path / "model.joblib")
+    assert result.exit_code == 65, result.output
+    assert "could not convert string to float: 'True'; a bare file does not say" in result.output
+    assert "`modelroll pack` it" in result.output
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_bare_file_tells_what_it_answers_when_it_is_asked(tmp_path: Path, named: bool) -> None:
     import joblib

@@ -132,10 +132,10 @@ def test_what_is_finished_is_not_done_again(source: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"chunk": 20}, "was told chunk 10, and now it is 20"),
-        ({"per_class": True}, "was told per-class False, and now it is True"),
-        ({"keep": ["id"]}, "was told keep None, and now it is"),
-        ({"bad_rows": "reject"}, "was told bad-rows 'fail', and now it is 'reject'"),
+        ({"chunk": 20}, "had --chunk 10, and now it has --chunk 20"),
+        ({"per_class": True}, "had no --per-class, and now it has --per-class"),
+        ({"keep": ["id"]}, "had no --keep, and now it has --keep id"),
+        ({"bad_rows": "reject"}, "had --bad-rows fail, and now it has --bad-rows reject"),
     ],
 )
 def test_other_options_refuse_to_go_on(run: Run, tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -139,7 +139,7 @@ def test_a_part_that_was_cut_short_is_done_again_by_who_ends_it(share: RunShare,
 
 def test_what_another_job_left_stands_in_the_way(share: RunShare, tmp_path: Path) -> None:
     share(0, chunk=20)
-    with pytest.raises(BatchFailed, match="was told chunk 20, and now it is 10"):
+    with pytest.raises(BatchFailed, match="had --chunk 20, and now it has --chunk 10"):
         share(0, run="b")
     share(0, run="b", order={"restart": True})
     share(1, run="b", order={"restart": True})
@@ -149,7 +149,7 @@ def test_what_another_job_left_stands_in_the_way(share: RunShare, tmp_path: Path
 
 def test_of_one_run_all_do_the_same(share: RunShare) -> None:
     share(0)
-    with pytest.raises(BatchFailed, match=r"was told chunk 10, and now it is 20, while it ran: begin a new one"):
+    with pytest.raises(BatchFailed, match=r"had --chunk 10, and now it has --chunk 20, while it ran: begin a new one"):
         share(1, chunk=20, order={"restart": True})
 
 

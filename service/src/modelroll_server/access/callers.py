@@ -72,8 +72,8 @@ class Callers:
                     continue
                 if not _is_token(token):
                     wrong.append(
-                        f"line {number} of {self._directory / name} is no token: it may be {SHORTEST} or more printable"
-                        " ASCII characters without spaces"
+                        f"line {number} of {self._directory / name} is no token: it must be {SHORTEST} or more"
+                        " printable ASCII characters without spaces"
                     )
                 elif found.setdefault(digest, name) != name:
                     wrong.append(f"{name} and {found[digest]} have the same token: it counts as {found[digest]}'s")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -37,13 +38,27 @@ def configured(
         settings = configuration.from_environment(environment, given)
         check(settings)
     except configuration.SettingsError as error:
-        click.echo(f"modelroll: {error}", err=True)
+        click.echo(f"modelroll: {_with_flags(str(error))}", err=True)
         sys.exit(2)
     logs.configure(settings.log_level, settings.log_format)
     # Before numpy is imported. One thread a computation: several requests are computed side by side instead, on as
     # many threads as there are CPUs.
     os.environ.update(cpu.thread_variables(1, os.environ))
     return settings
+
+
+def _with_flags(sentence: str) -> str:
+    """The sentence, with the flag that a person would use behind each variable that has one."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return sentence
+    flags = {option.name.upper(): option.opts[0] for option in context.command.params if option.name}
+
+    def named(found: re.Match[str]) -> str:
+        flag = flags.get(found[0], "")
+        return f"{found[0]} ({flag})" if flag.startswith("--") else found[0]
+
+    return re.sub(r"\b[A-Z][A-Z_]+\b", named, sentence)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -43,7 +43,9 @@ def read(rows: str, columns: Callable[[], Columns]) -> list[Any]:
         # As bytes: to read a file as text would change the ends of lines within values.
         data = sys.stdin.buffer.read() if rows == "-" else path.read_bytes()
         if data.startswith(_PARQUET):
-            raise click.ClickException(f"{name} is Parquet, which is not read here: CSV and JSON are")
+            raise click.ClickException(
+                f"{name} is Parquet, which is not read here: CSV and JSON are; `modelroll batch` predicts files of it"
+            )
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{name} is neither JSON nor a file that can be read: {error}") from error

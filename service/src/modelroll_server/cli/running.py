@@ -1,6 +1,7 @@
 """A running server as `modelroll predict` asks it: its answers, its refusals, and what it tells of its model."""
 
 import functools
+import http.client
 import json
 import re
 import ssl
@@ -14,6 +15,7 @@ import click
 from modelroll_server.cli.rows import Columns
 
 _INSTANCE = re.compile(r"\binstances\[(\d+)\]")
+_OTHER_NAME = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH and …_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h
 
 
 class RunningServer:
@@ -97,7 +99,8 @@ class RunningServer:
         except urllib.error.HTTPError as error:
             raise click.ClickException(self._refusal(error.code, error.read(), start)) from error
         except (OSError, ValueError) as error:
-            raise click.ClickException(f"{url}: {getattr(error, 'reason', error)}") from error
+            reason = getattr(error, "reason", error)
+            raise click.ClickException(f"{url}: {reason}{self._hint(reason)}") from error
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
@@ -105,6 +108,18 @@ class RunningServer:
             return ssl.create_default_context(cafile=self._authority)
         except OSError as error:
             raise click.ClickException(f"{self._authority} holds no certificates in PEM: {error}") from error
+
+    def _hint(self, reason: object) -> str:
+        """What to try where nothing was answered."""
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            if reason.verify_code in _OTHER_NAME:
+                return "; ask by a name that its certificate has"
+            return "; name who signed it by --cacert FILE"
+        # A server that speaks TLS hangs up on what is none; which of these is seen is a matter of time.
+        closed = isinstance(reason, http.client.RemoteDisconnected | ConnectionResetError)
+        if closed and self._base.startswith("http://"):
+            return f"; does it speak TLS? try https://{self._base.removeprefix('http://')}"
+        return ""
 
     def _refusal(self, status: int, body: bytes, start: int) -> str:
         """What the server says, or what is known when it is another server that says it."""

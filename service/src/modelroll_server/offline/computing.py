@@ -34,6 +34,7 @@ _TYPES = {
     Datatype.INT64: pa.int64(),
     Datatype.BOOL: pa.bool_(),
 }
+_BARE = "; a bare file does not say what a CSV's texts stand for: `modelroll pack` it with samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Computer:
         self._of_texts = data.of_texts
         self._fails = options.bad_rows == "fail"
         self._typed = _typed(version, data, as_texts=as_texts)
+        bare = any(column.datatype is Datatype.ANY for column in version.schema.inputs)
+        self._hint = _BARE if data.of_texts and bare else ""
         outputs = version.manifest.outputs or self._probed(data, options)
         self._columns = answers.columns(outputs, version.manifest, per_class=options.per_class)
         texts = [("model", version.model), ("version", version.number), ("digest", version.digest)]
@@ -160,7 +163,7 @@ class Computer:
         failed: dict[int, str] = {}
         parts = self._halved(table, 0, first, failed)
         if not parts:
-            raise BatchFailed(f"the model raised on each of {table.rows} rows: {_said(first)}") from first
+            raise BatchFailed(f"the model raised on each of {table.rows} rows: {_said(first)}{self._hint}") from first
         return Outputs.concat(parts), failed
 
     def _halved(self, table: Table, start: int, error: Exception, failed: dict[int, str]) -> list[Outputs]:

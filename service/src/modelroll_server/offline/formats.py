@@ -200,5 +200,7 @@ def of(name: str) -> Format:
     """
     found = next((kind for suffix, kind in _BY_SUFFIX.items() if name.lower().endswith(suffix)), None)
     if found is None:
-        raise BatchFailed(f"{name} has no format that is known here: its name ends with {', '.join(_BY_SUFFIX)}")
+        raise BatchFailed(
+            f"{name} has no format that is known here: its name must end with one of {', '.join(_BY_SUFFIX)}"
+        )
     return found

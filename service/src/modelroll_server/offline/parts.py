@@ -12,6 +12,7 @@ Names that begin with `_` are passed over by readers of partitioned data, so tha
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -297,6 +298,16 @@ def _decoded(place: Place, kind: type[Any]) -> Any:
         raise BatchFailed(f"{place} is not what was written there: {error}; say --restart to begin anew") from error
 
 
+def _flag(name: str, value: object) -> str:
+    """An option as a person says it."""
+    flag = f"--{name.replace('_', '-')}"
+    if value is None or isinstance(value, bool):
+        return flag if value else f"no {flag}"
+    text = ",".join(value) or "none" if isinstance(value, list) else str(value)
+    written = shlex.quote(text.replace("\t", "\\t"))
+    return f"{flag} {written}"
+
+
 def _difference(before: Journal, now: Journal) -> str:
     for name in ("model", "version", "digest", "runtime"):
         was, found = getattr(before, name), getattr(now, name)
@@ -305,7 +316,7 @@ def _difference(before: Journal, now: Journal) -> str:
     for name in Options.__struct_fields__:
         was, found = getattr(before.options, name), getattr(now.options, name)
         if was != found:
-            return f"was told {name.replace('_', '-')} {was!r}, and now it is {found!r}"
+            return f"had {_flag(name, was)}, and now it has {_flag(name, found)}"
     if before.input.keys() != now.input.keys():
         name = min(before.input.keys() ^ now.input.keys())
         return f"read {'no ' if name in now.input else ''}{name}"
