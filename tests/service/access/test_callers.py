@@ -2,12 +2,15 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import credentials
 from modelroll_server import errors
 from modelroll_server.access.callers import SHORTEST, Callers
 from modelroll_server.telemetry.metrics import Metrics
@@ -134,5 +137,69 @@ def test_where_the_directory_is_gone_nobody_may_call(tmp_path: Path) -> None:
     (place / "shop").unlink()
     place.rmdir()
     with pytest.raises(errors.CredentialsUnusable, match="cannot be read: No such file"):
+        found.read()
+    assert found.find(b"Bearer " + SHOP) is None
+
+
+def before(monkeypatch: pytest.MonkeyPatch, method: str, acts: list[Callable[[], None]]) -> None:
+    """Have these happen, one before each of the next calls of a method of paths that they do not make themselves."""
+    original, left = getattr(Path, method), list(acts)
+
+    def hooked(self: Path, *arguments: Any, **named: Any) -> Any:
+        now, later = left[:1], left[1:]
+        left.clear()
+        for act in now:
+            act()
+        left.extend(later)
+        return original(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, method, hooked)
+
+
+@pytest.mark.parametrize("swaps", [1, 3])
+@pytest.mark.parametrize("method", ["iterdir", "is_file", "open"])
+def test_a_secret_that_is_replaced_while_it_is_read_costs_nobody_his_token(
+    method: str, swaps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = credentials.Mounted(tmp_path / "tokens", {"desk": DESK, "shop": SHOP})
+    found = Callers(secret.place, Metrics())
+    found.read()
+    before(monkeypatch, method, [lambda: secret.replace({"shop": SHOP})] * swaps)
+    assert found.read() == 1
+    assert (name(found, b"Bearer " + SHOP), name(found, b"Bearer " + DESK)) == ("shop", None)
+
+
+def test_what_is_left_of_a_directory_that_is_being_removed_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = credentials.Mounted(tmp_path / "tokens", {"desk": DESK, "shop": SHOP})
+    found = Callers(secret.place, Metrics())
+
+    def swap() -> None:
+        old = (secret.place / "..data").resolve()
+        secret.replace({"desk": DESK, "shop": SHOP})
+        old.mkdir()
+        (old / "desk").write_bytes(DESK)
+
+    before(monkeypatch, "iterdir", [swap])
+    assert found.read() == 2
+    assert name(found, b"Bearer " + SHOP) == "shop"
+
+
+def test_a_file_that_is_taken_away_while_it_is_read_costs_nobody_else_his_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = callers(tmp_path, desk=DESK, shop=SHOP)
+    before(monkeypatch, "open", [(tmp_path / "desk").unlink])
+    assert found.read() == 1
+    assert name(found, b"Bearer " + SHOP) == "shop"
+
+
+def test_where_it_never_holds_still_nobody_may_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = credentials.Mounted(tmp_path / "tokens", {"shop": SHOP})
+    found = Callers(secret.place, Metrics())
+    found.read()
+    before(monkeypatch, "open", [lambda: secret.replace({"shop": SHOP})] * 100)
+    with pytest.raises(errors.CredentialsUnusable, match="cannot be read"):
         found.read()
     assert found.find(b"Bearer " + SHOP) is None

@@ -57,13 +57,12 @@ class Callers:
         """
         known, wrong = [], []
         try:
-            names = mounted.names(self._directory)
-            contents = mounted.read(self._directory, names)
+            contents = mounted.read_all(self._directory)
         except errors.CredentialsUnusable:
             self._known = ()
             raise
         found: dict[bytes, str] = {}
-        for name, content in zip(names, contents, strict=True):
+        for name, content in contents.items():
             caller = Caller(name, self._requests.labels(name))
             for number, line in enumerate(content.splitlines(), 1):
                 token = line.strip()
