@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import credentials
 from modelroll_server import errors
-from modelroll_server.access.callers import SHORTEST, Callers
+from modelroll_server.access.callers import MOST, SHORTEST, Callers
 from modelroll_server.telemetry.metrics import Metrics
 
 SHOP, DESK = b"shop-0123456789abcdef", b"desk-0123456789abcdef"
@@ -115,6 +115,17 @@ def test_a_token_that_two_have_counts_as_the_firsts(tmp_path: Path) -> None:
     with pytest.raises(errors.CredentialsUnusable, match="shop and desk have the same token"):
         found.read()
     assert name(found, b"Bearer " + SHOP) == "desk"
+
+
+def test_of_too_many_tokens_the_first_count_and_the_limit_is_said(tmp_path: Path) -> None:
+    most = [b"token-%016d" % number for number in range(MOST)]
+    found = callers(tmp_path, many=b"\n".join(most))
+    assert found.read() == 1
+    (tmp_path / "shop").write_bytes(SHOP + b"\n" + DESK)
+    with pytest.raises(errors.CredentialsUnusable, match=f"has {MOST + 2} tokens, and {MOST} are taken"):
+        found.read()
+    assert name(found, b"Bearer " + most[0]) == name(found, b"Bearer " + most[-1]) == "many"
+    assert name(found, b"Bearer " + SHOP) is name(found, b"Bearer " + DESK) is None
 
 
 def test_where_there_is_no_token_nobody_may_call(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.telemetry.tally import Count, Counts
 
 SHORTEST = 16  # characters of a token
+MOST = 1000  # tokens: each request is compared with all of them, on the event loop
 
 
 class Caller:
@@ -78,7 +79,13 @@ class Callers:
                     wrong.append(f"{name} and {found[digest]} have the same token: it counts as {found[digest]}'s")
                 else:
                     known.append((digest, caller))
-        self._known = tuple(known)
+        if len(known) > MOST:
+            wrong.insert(
+                0,
+                f"{self._directory} has {len(known)} tokens, and {MOST} are taken, as each request is compared with all"
+                " of them: those after the first, in the order of the files' names, do not count; take some away",
+            )
+        self._known = tuple(known[:MOST])
         if not known:
             wrong.append(f"{self._directory} has no token, so nobody may call: a file for each caller, a token a line")
         if wrong:
