@@ -168,8 +168,10 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- $job := include "modelroll.batch.merged" (dict "own" $own "defaults" $.Values.batch.defaults) | fromYaml -}}
 {{- $what := printf "batch.jobs.%s" $name -}}
 {{- $whole := include "modelroll.batch.fullname" (dict "root" $ "name" $name) -}}
-{{- if gt (len $whole) 52 -}}
-{{- fail (printf "%s would be named %s, and Kubernetes takes 52 characters: choose a shorter name, or set fullnameOverride." $what $whole) -}}
+{{- /* Of the 63 that the name of an index' pod may have, its Job's own ending takes 9, and the index its hyphen and its digits. */ -}}
+{{- $most := sub 53 (sub $job.indexes 1 | toString | len) -}}
+{{- if gt (len $whole | int64) $most -}}
+{{- fail (printf "%s would be named %s, and Kubernetes takes %d characters with indexes of %d: choose a shorter name, or set fullnameOverride." $what $whole $most (int64 $job.indexes)) -}}
 {{- end -}}
 {{- if and $job.parallelism (gt (int $job.parallelism) (int $job.indexes)) -}}
 {{- fail (printf "%s.parallelism (%d) is more than its indexes (%d): there would be nothing to do for the others." $what (int $job.parallelism) (int $job.indexes)) -}}

@@ -1,8 +1,8 @@
 {{/* Names and labels. */}}
 
-{{/* Name of the Deployment and the Service. */}}
+{{/* Name of the Deployment and the Service; with the longest ending of a Service (-management) the 63 characters that Kubernetes takes. */}}
 {{- define "modelroll.fullname" -}}
-{{- .Values.fullnameOverride | default .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | default .Release.Name | trunc 52 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* Name of the model, as in the label modelroll.dev/model. */}}
