@@ -138,6 +138,13 @@ def test_what_a_job_says_goes_before_the_defaults() -> None:
         ),
         (BUCKET | {"in": "rows"}, "It may be churn-models, that of the models: then the job's pods can write to"),
         ({"schedule": "@daily"}, "add --overwrite to its options, or $(JOB_NAME) to its out"),
+        *(
+            ({"schedule": schedule, "options": ["--overwrite"]}, f'batch.jobs.all.schedule "{schedule}" is none')
+            for schedule in ("hello", "0 0 * *", "0 0 * * * *", "60 * * * *", "* * * * 7", "*/0 * * * *", "@often")
+        ),
+        ({"in": "data.csv", "out": "data.csv"}, "batch.jobs.all reads and writes data.csv"),
+        ({"in": "/data/./data.csv", "out": "data.csv"}, "batch.jobs.all reads and writes data.csv"),
+        ({"in": "s3://b/rows/", "out": "s3://b/rows"}, "batch.jobs.all reads and writes s3://b/rows"),
         ({"timeZone": "Europe/Berlin"}, "batch.jobs.all.timeZone is set, and there is no schedule"),
         ({"model": {"digest": "sha256:" + "0" * 64}}, "model.digest is set, and no model.path"),
         ({"model": {"path": "a/../../b"}}, "it may have no '..' segment"),
@@ -153,6 +160,23 @@ def test_contradictions(changes: dict[str, Any], sentence: str) -> None:
 def test_what_a_pod_knows_of_its_job_cannot_be_said_by_others(name: str) -> None:
     result = template(jobs(), f'env=[{{"name":"{name}","value":"a"}}]')
     assert f"env has {name}, which the chart sets itself in the pods of batch.jobs.all" in result.stderr
+
+
+def test_two_jobs_that_write_to_one_place_are_refused() -> None:
+    other = {**JOB, "out": f"/data/{JOB['out']}"}
+    refused = template(f"batch.jobs={json.dumps({'all': JOB, 'some': other})}")
+    assert f"batch.jobs.all and batch.jobs.some both write /data/{JOB['out']}" in refused.stderr
+    elsewhere = {**other, "claim": "data"}
+    each_run = {**JOB, "out": "$(JOB_NAME).parquet", "schedule": "@daily"}
+    taken = {"all": JOB, "some": elsewhere, "nightly": each_run, "weekly": {**each_run, "schedule": "@weekly"}}
+    assert render(f"batch.jobs={json.dumps(taken)}")
+
+
+@pytest.mark.parametrize(
+    "schedule", ["30 2 * * *", "*/15 8-18 1,15 jan-Mar,12 MON-fri", "0 0 1 1 0", "@every 1h30m", "5/10 ? * * 6"]
+)
+def test_a_schedule_as_kubernetes_takes_it_is_taken(schedule: str) -> None:
+    assert rendered(schedule=schedule, options=["--overwrite"])["spec"]["schedule"] == schedule
 
 
 def test_a_name_that_is_too_long() -> None:

@@ -1,5 +1,7 @@
 """NetworkPolicies: who may reach whom, asked of the rendered policies by the API's semantics."""
 
+import json
+
 import pytest
 
 from chart.reach import Labels, Outside, Party, Pod, matches, may_reach
@@ -235,6 +237,50 @@ def test_what_is_no_peer_or_port_is_refused(setting: str, where: str) -> None:
 
 def policy(spec: Object) -> Objects:
     return {("NetworkPolicy", "one"): {"metadata": {"name": "one"}, "spec": spec}}
+
+
+BLOCK = {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}
+SELECTOR = {"podSelector": {"matchLabels": {"app": "shop"}}}
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        *(
+            (f'networkPolicy.clients=[{{"ipBlock":{{"cidr":"{cidr}"}}}}]', "networkPolicy.clients has an ipBlock with")
+            for cidr in ("anywhere", "10.0.0.0", "10.0.0.0/33", "10.0.0.256/8", "fd00::/129", "fd00/8")
+        ),
+        ('networkPolicy.clients=[{"ipBlock":{}}]', "with no cidr, which is no CIDR"),
+        ('networkPolicy.dns.to=[{"ipBlock":{"cidr":"10.0.0.0/8","except":["10"]}}]', "dns.to has an ipBlock with 10,"),
+        (
+            'networkPolicy.egress=[{"to":[{"ipBlock":{"cidr":"x"}}]}]',
+            "networkPolicy.egress[0].to has an ipBlock with x",
+        ),
+        (f"networkPolicy.apiServer.to={json.dumps([BLOCK | SELECTOR])}", "make two peers of it"),
+        ("cache.url=redis://redis:99999/0", 'cache.url has the port "99999"'),
+        ("cache.url=rediss://:secret@redis:port", 'cache.url has the port "port"'),
+        (r"stream.url=kafka://one:9092\,two:0", 'stream.url has the port "0"'),
+        ("stream.url=nats://[fd00::1]:70000", 'stream.url has the port "70000"'),
+        ("tracing.endpoint=http://otel:4318x/v1", 'tracing.endpoint has the port "4318x"'),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_a_sentence(setting: str, sentence: str) -> None:
+    result = template(setting)
+    assert result.returncode != 0
+    assert sentence in result.stderr
+
+
+def test_addresses_as_kubernetes_takes_them_are_taken() -> None:
+    peers = [BLOCK, SELECTOR, *({"ipBlock": {"cidr": one}} for one in ("0.0.0.0/0", "::/0", "fd00:1::/64"))]
+    settings = (
+        f"networkPolicy.clients={json.dumps(peers)}",
+        f"networkPolicy.egress={json.dumps([{'to': peers}, {'ports': [{'port': 5432}]}])}",
+        "cache.url=redis://:$(PASSWORD)@redis:$(REDIS_PORT)/0",
+        "tracing.endpoint=https://[fd00::1]:4318",
+        "stream.url=tls://nats:65535",
+    )
+    result = template(*settings)
+    assert result.returncode == 0, result.stderr
 
 
 def test_the_semantics_of_the_api() -> None:

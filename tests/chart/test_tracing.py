@@ -65,6 +65,7 @@ def test_values_reach_the_servers_and_the_operator() -> None:
         (("tracing.headersSecret.name=collector",), "set tracing.endpoint"),
         (('tracing.resourceAttributes={"team":"data"}',), "set tracing.endpoint"),
         (("tracing.endpoint=otel-collector:4318",), "tracing/endpoint"),
+        (("tracing.endpoint=http://me:secret@otel:4318",), "put them into tracing.headersSecret"),
         ((ENDPOINT, "tracing.sampleRatio=1.5"), "tracing/sampleRatio"),
         ((ENDPOINT, 'tracing.resourceAttributes={"team":"a=b"}'), "tracing/resourceAttributes/team"),
         ((ENDPOINT, 'env=[{"name":"OTEL_SERVICE_NAME","value":"other"}]'), "the chart sets from another value"),

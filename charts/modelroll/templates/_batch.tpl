@@ -28,6 +28,27 @@
 {{- end }}
 {{- end }}
 
+{{/* What matches a schedule, as CronJobs take it: five fields of numbers or names, ranges, steps and lists, or a word. */}}
+{{- define "modelroll.batch.schedules" -}}
+{{- $months := "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)" -}}
+{{- $days := "(?i:sun|mon|tue|wed|thu|fri|sat)" -}}
+{{- $fields := list -}}
+{{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" (printf "(0?[1-9]|1[0-2]|%s)" $months) (printf "(0?[0-6]|%s)" $days) -}}
+{{- $one := printf "([*?]|%s(-%s)?)(/[0-9]*[1-9][0-9]*)?" . . -}}
+{{- $fields = append $fields (printf "%s(,%s)*" $one $one) -}}
+{{- end -}}
+^(\s*{{ join "\\s+" $fields }}\s*|@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every ([0-9]+(\.[0-9]+)?(s|m|h))+)$
+{{- end }}
+
+{{/* Where a path of a job leads, spelled in one way. Takes {root, job, path}. */}}
+{{- define "modelroll.batch.place" -}}
+{{- if contains "://" .path -}}
+{{- trimSuffix "/" .path -}}
+{{- else -}}
+{{- printf "%s:%s" (.job.claim | default (include "modelroll.claim" .root)) (trimPrefix "/data/" .path | clean) -}}
+{{- end -}}
+{{- end }}
+
 {{/* The environment: which model, what may be loaded and where traces go, as the servers have it. Takes {root, job}. */}}
 {{- define "modelroll.batch.env" -}}
 {{- $env := include "modelroll.batch.identity" . | fromYamlArray -}}

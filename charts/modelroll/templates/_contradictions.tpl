@@ -164,6 +164,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end }}
 
 {{- define "modelroll.contradictions.batch" -}}
+{{- $written := dict -}}
 {{- range $name, $own := .Values.batch.jobs -}}
 {{- $job := include "modelroll.batch.merged" (dict "own" $own "defaults" $.Values.batch.defaults) | fromYaml -}}
 {{- $what := printf "batch.jobs.%s" $name -}}
@@ -202,6 +203,20 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end -}}
 {{- if and $job.schedule (not (contains "$(JOB_NAME)" $job.out)) (not (has "--overwrite" $job.options)) -}}
 {{- fail (printf "%s has a schedule, and would find %s there from the second time on: add --overwrite to its options, or $(JOB_NAME) to its out." $what $job.out) -}}
+{{- end -}}
+{{- if and $job.schedule (not (regexMatch (include "modelroll.batch.schedules" .) $job.schedule)) -}}
+{{- fail (printf "%s.schedule %q is none: it may be five fields as in cron (minute, hour, day of the month, month, day of the week from 0 for Sunday to 6), such as 30 2 * * *, or @daily and its like." $what $job.schedule) -}}
+{{- end -}}
+{{- $in := include "modelroll.batch.place" (dict "root" $ "job" $job "path" $job.in) -}}
+{{- $out := include "modelroll.batch.place" (dict "root" $ "job" $job "path" $job.out) -}}
+{{- if eq $in $out -}}
+{{- fail (printf "%s reads and writes %s: what it predicts would take the place of its input. Give it another out." $what $job.out) -}}
+{{- end -}}
+{{- with get $written $out -}}
+{{- fail (printf "batch.jobs.%s and %s both write %s, and one would undo what the other did: give each an out of its own." . $what $job.out) -}}
+{{- end -}}
+{{- if not (contains "$(JOB_NAME)" $job.out) -}}
+{{- $_ := set $written $out $name -}}
 {{- end -}}
 {{- if and $job.timeZone (not $job.schedule) -}}
 {{- fail (printf "%s.timeZone is set, and there is no schedule." $what) -}}

@@ -26,10 +26,27 @@ ports:
 {{- include "modelroll.network.rule" (merge (dict "protocols" (list "UDP" "TCP")) .Values.networkPolicy.dns) -}}
 {{- end }}
 
+{{/* Peers of all policies, by the value that names them. */}}
+{{- define "modelroll.network.peers" -}}
+{{- $found := dict "clients" .Values.networkPolicy.clients "management" .Values.networkPolicy.management -}}
+{{- range list "cache" "broker" "tracing" "dns" "apiServer" -}}
+{{- $_ := set $found (printf "%s.to" .) (get $.Values.networkPolicy . | dig "to" list) -}}
+{{- end -}}
+{{- range $index, $rule := .Values.networkPolicy.egress -}}
+{{- $_ := set $found (printf "egress[%d].to" $index) ($rule.to | default list) -}}
+{{- end -}}
+{{- toYaml $found -}}
+{{- end }}
+
+{{/* Hosts that a URL names, with their ports, and commas between them. */}}
+{{- define "modelroll.network.hostsOf" -}}
+{{- regexReplaceAll "^[a-z+]+://([^@/]*@)?([^/?]*).*$" . "${2}" -}}
+{{- end }}
+
 {{/* Ports that URLs name, several with commas between their hosts. Takes {url, default}. */}}
 {{- define "modelroll.network.portsOf" -}}
 {{- $ports := list -}}
-{{- range regexReplaceAll "^[a-z+]+://([^@/]*@)?([^/?]*).*$" .url "${2}" | splitList "," -}}
+{{- range include "modelroll.network.hostsOf" .url | splitList "," -}}
 {{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $.default | int) -}}
 {{- end -}}
 {{- uniq $ports | toYaml -}}

@@ -50,6 +50,9 @@
 
 {{- define "modelroll.contradictions.tracing" -}}
 {{- with .Values.tracing -}}
+{{- if regexMatch "^https?://[^/]*@" (.endpoint | default "") -}}
+{{- fail "tracing.endpoint has a user or a password, which everybody who may read the Deployments would see: put them into tracing.headersSecret, as authorization=Basic%20… with the two in base64." -}}
+{{- end -}}
 {{- if and (not .endpoint) (or .headersSecret.name .resourceAttributes) -}}
 {{- fail "tracing says what is sent with traces, and nothing says where they go: set tracing.endpoint, such as http://otel-collector:4318." -}}
 {{- end -}}

@@ -68,4 +68,44 @@
 {{- if and .Values.networkPolicy.enabled .Values.monitoring.scrape.enabled (not .Values.networkPolicy.management) -}}
 {{- fail "monitoring.scrape.enabled has Prometheus scrape the management ports, and networkPolicy.management lets nobody in: name Prometheus there, or set monitoring.scrape.enabled=false." -}}
 {{- end -}}
+{{- range $what, $peers := include "modelroll.network.peers" . | fromYaml -}}
+{{- range $peers -}}
+{{- if hasKey . "ipBlock" -}}
+{{- include "modelroll.contradictions.block" (dict "what" $what "peer" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $what, $url := dict "cache.url" .Values.cache.url "stream.url" .Values.stream.url "tracing.endpoint" .Values.tracing.endpoint -}}
+{{- if not (hasPrefix "unix:" ($url | default "")) -}}
+{{- include "modelroll.contradictions.ports" (dict "what" $what "url" ($url | default "")) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* An address where peers of a NetworkPolicy may be. Takes {what, peer}. */}}
+{{- define "modelroll.contradictions.block" -}}
+{{- if gt (len .peer) 1 -}}
+{{- fail (printf "networkPolicy.%s has a peer with ipBlock and a selector, and Kubernetes takes the one or the other: make two peers of it." .what) -}}
+{{- end -}}
+{{- $block := .peer.ipBlock | default dict -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+{{- $four := printf "%s(\\.%s){3}/(3[0-2]|[12]?[0-9])" $byte $byte -}}
+{{- $six := "[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F.]*/(12[0-8]|1[01][0-9]|[1-9]?[0-9])" -}}
+{{- range prepend ($block.except | default list) $block.cidr -}}
+{{- if not (regexMatch (printf "^(%s|%s)$" $four $six) (toString .)) -}}
+{{- fail (printf "networkPolicy.%s has an ipBlock with %v, which is no CIDR: it may be an address and the length of its prefix, such as 10.0.0.0/8." $.what (. | default "no cidr")) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Ports of a URL, of which each host may have one. What $(NAME) stands for is not known here. Takes {what, url}. */}}
+{{- define "modelroll.contradictions.ports" -}}
+{{- range include "modelroll.network.hostsOf" .url | splitList "," -}}
+{{- $port := regexReplaceAll "^(\\[[^]]*\\]|[^:]*)" . "" -}}
+{{- if and $port (not (contains "$(" $port)) -}}
+{{- if not (and (regexMatch "^:[0-9]{1,5}$" $port) (le 1 (trimPrefix ":" $port | atoi)) (ge 65535 (trimPrefix ":" $port | atoi))) -}}
+{{- fail (printf "%s has the port %q: it may be a number from 1 to 65535." $.what (trimPrefix ":" $port)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
