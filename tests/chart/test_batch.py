@@ -166,7 +166,7 @@ def test_two_jobs_that_write_to_one_place_are_refused() -> None:
     other = {**JOB, "out": f"/data/{JOB['out']}"}
     refused = template(f"batch.jobs={json.dumps({'all': JOB, 'some': other})}")
     assert f"batch.jobs.all and batch.jobs.some both write /data/{JOB['out']}" in refused.stderr
-    elsewhere = {**other, "claim": "data"}
+    elsewhere = {**other, "claim": "elsewhere"}
     each_run = {**JOB, "out": "$(JOB_NAME).parquet", "schedule": "@daily"}
     taken = {"all": JOB, "some": elsewhere, "nightly": each_run, "weekly": {**each_run, "schedule": "@weekly"}}
     assert render(f"batch.jobs={json.dumps(taken)}")
