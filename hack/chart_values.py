@@ -2,7 +2,7 @@
 
 A value's comment stands directly above its key. `# -- text` is the description of a leaf and is required; a comment
 without the dashes describes a section. `# @schema {…}`, JSON on one line, adds to the type that the default shows. A
-map with `# --` is a leaf. Knows nothing of this chart's own keys.
+map with `# --` is a leaf. A section may not be null. Knows nothing of this chart's own keys.
 """
 
 import json
@@ -103,7 +103,10 @@ def _section_schema(values: tuple[Value, ...]) -> dict[str, Any]:
     for value in values:
         own = _section_schema(value.values) if value.values else value.schema
         properties[value.name] = {"description": value.text} | own if value.text else own
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+    closed = {"type": "object", "additionalProperties": False, "properties": properties}
+    # Helm takes out what a user sets to null before it looks here, and templates look into every section.
+    sections = [value.name for value in values if value.values]
+    return closed | ({"required": sections} if sections else {})
 
 
 def table(values: tuple[Value, ...]) -> str:

@@ -43,6 +43,7 @@ def test_comments_become_a_closed_schema() -> None:
         "properties": {"count": {"description": "How many, in two lines.", "type": "integer", "minimum": 1}},
     }
     assert schema["additionalProperties"] is False
+    assert schema["required"] == ["section"], "a section that was set to null is not there"
     assert schema["properties"]["map"] == {"description": "A map of anything.", "type": "object"}
 
 

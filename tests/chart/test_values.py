@@ -58,6 +58,9 @@ PUBLIC_KEY = "-----BEGIN PUBLIC KEY----- …"
         ("commonLabels.a=1", "/commonLabels/a"),
         ('env=[{"name":"A","vlaue":"b"}]', "/env/0"),
         ('imagePullSecrets=["registry"]', "/imagePullSecrets/0"),
+        ("tls=null", "missing property 'tls'"),
+        ("resources.limits=null", "at '/resources': missing property 'limits'"),
+        ("batch.defaults.resources=null", "at '/batch/defaults': missing property 'resources'"),
     ],
 )
 def test_the_schema_refuses(setting: str, where: str) -> None:
