@@ -128,6 +128,21 @@ async def test_a_request_without_a_trace_begins_one_and_what_is_no_traceparent_c
     assert len({root.trace for root in roots} - {TRACE, "0" * 32}) == 3
 
 
+def test_what_a_caller_garbles_is_not_in_the_log(
+    connect: Callable[..., Traces], sent: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    traces = connect()
+    states = ("secret", "a=1,a=2", "A=b=c", "x=" + "y" * 600)
+    garbled = [(SAMPLED["traceparent"], state) for state in states] + [("0" * 10_000, "a=1")]
+    for traceparent, tracestate in garbled:
+        trace = traces.begin("garbled", "server", 0.0, traceparent, tracestate)
+        assert trace is not None
+        trace.end("garbled", {})
+    traces.close()
+    assert not caplog.records
+    assert [span.trace == TRACE for span in sent.named("garbled")] == [True] * len(states) + [False]
+
+
 async def test_what_is_not_sampled_is_not_sent(connect: Callable[..., Traces], sent: Collector) -> None:
     traces = connect(OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0")
     async with stand_in_server.serving(traces=traces) as server, grpc_stand_in.serving(traces) as calls:

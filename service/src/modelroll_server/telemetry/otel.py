@@ -22,7 +22,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import span as propagated
+from opentelemetry.trace.propagation import tracecontext
 
 from modelroll_server.telemetry.tally import Counts
 from modelroll_server.telemetry.traces import Attributes, Kind, Trace, counts
@@ -63,9 +64,12 @@ class Otel:
         provider = TracerProvider(resource=resource, id_generator=self._sampling, shutdown_on_exit=False)
         provider.add_span_processor(self._outbox)
         self._tracer = provider.get_tracer("modelroll", installed("modelroll-server"))
-        self._extract = TraceContextTextMapPropagator().extract
+        self._extract = tracecontext.TraceContextTextMapPropagator().extract
         for logger in (logging.getLogger(trace_exporter.__name__), logging.getLogger("opentelemetry.sdk")):
             logger.addFilter(_NowAndThen())
+        # They warn of each request whose headers are garbled, in the caller's words.
+        for module in (propagated, tracecontext):
+            logging.getLogger(module.__name__).setLevel(logging.ERROR)
 
     def begin(
         self, name: str, kind: Kind, began: float, traceparent: str | None = None, tracestate: str | None = None
