@@ -10,7 +10,7 @@ import signal
 import structlog
 import uvloop
 
-from modelroll_server import errors, listening
+from modelroll_server import cancellation, errors, listening
 from modelroll_server.app import Answering, end, told
 from modelroll_server.http.asgi import Lifecycle
 from modelroll_server.http.management_app import ManagementApp
@@ -107,12 +107,11 @@ class StreamApp:
             self._lifecycle.draining = self._registry.draining = True
             _log.info("draining", seconds=settings.shutdown_timeout)
             watching.cancel()
-            reading.cancel()
-            await asyncio.wait({reading})
+            await cancellation.cancel(reading)
             await self._consumption.stop()
             self._watcher.close()
             await end(management, managing, watching, self._cache)
-            if not reading.cancelled():
+            if reading.done() and not reading.cancelled():
                 reading.result()
             _log.info("left")
 

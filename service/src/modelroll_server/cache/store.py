@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from modelroll_server import cancellation
 from modelroll_server.cache.breaker import Breaker
 from modelroll_server.cache.counts import Counts
 
@@ -86,8 +87,7 @@ class Store:
         """Let go of the connections; what waits to be written is not."""
         self._is_closed = True
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancellation.cancel(self._task)
 
     async def _run(self) -> None:
         while not self._is_closed:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from modelroll_server import cancellation
 from modelroll_server.registry.registry import Registry
 from modelroll_server.stream.counts import StreamCounts
 from modelroll_server.stream.credentials import refusal
@@ -85,6 +86,7 @@ class Consumption:
                 if refused is not None and not taken:  # later it may be a password that is being changed
                     raise refused from error
                 self._fault(error)
+            cancellation.check()
             await self.stop()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -99,8 +101,7 @@ class Consumption:
         try:
             await asyncio.wait({stopping}, timeout=self._patience)
         finally:
-            stopping.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)  # a dead broker is let go of all the same
+            await cancellation.cancel(stopping)  # a dead broker is let go of all the same
 
     async def _look(self) -> None:
         """See how far behind it is, for as long as anything is read.
@@ -118,6 +119,7 @@ class Consumption:
                 raise
             except Exception as error:  # noqa: BLE001 - the client connects again by itself
                 self._fault(error)
+            cancellation.check()
             await asyncio.sleep(LOOK_EVERY)
 
     def _fault(self, error: Exception) -> None:

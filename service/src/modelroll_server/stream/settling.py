@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 
+from modelroll_server import cancellation
 from modelroll_server.stream.events import NotConsuming
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Persistence:
     async def _again(self, what: Callable[[], Awaitable[T]], unless: tuple[type[Exception], ...]) -> T:
         pause = FIRST_PAUSE
         while True:
+            cancellation.check()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
@@ -75,6 +77,7 @@ async def holding(extend: Callable[[], Awaitable[object]], every: float) -> Asyn
             await asyncio.sleep(every)
             with contextlib.suppress(Exception):  # others may be given it: an event is done twice then, never lost
                 await extend()
+            cancellation.check()
 
     task = asyncio.create_task(go_on())
     try:
