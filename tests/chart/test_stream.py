@@ -41,6 +41,21 @@ def test_a_worker_is_told_what_its_server_is_told_and_where_events_are() -> None
     }
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis",
+        "rediss://[::1]:6379/0?health_check_interval=5",
+        "kafka+ssl://one:9093,two.kafka:9093",
+        "tls://one:4222,tls://10.0.0.2:4222",
+    ],
+)
+def test_the_addresses_of_brokers_are_those_that_modelroll_stream_takes(url: str) -> None:
+    told = environment(render(*STREAM_ON, f"stream.url={url}".replace(",", r"\,"))[WORKER])
+    found = settings.from_environment({name: value for name, value in told.items() if isinstance(value, str)})
+    assert terms.of(found).url == url
+
+
 def test_what_a_worker_is_told_is_what_modelroll_stream_takes() -> None:
     given = ["output=answers", "dead=letters", "group=g", "batch=8", "mostBytes=2Mi"]
     worker = render(*STREAM_ON, "stream.url=nats://nats", *(f"stream.{one}" for one in given))[WORKER]
@@ -112,6 +127,13 @@ def test_the_number_of_workers_can_be_somebody_elses() -> None:
         (("output=sensors",), "answers would be read as events"),
         (("dead=sensors",), "answers would be read as events"),
         (("output=a", "dead=a"), "dead letters could not be told from answers"),
+        (("dead=sensors.predictions",), "both sensors.predictions: dead letters could not be told from answers"),
+        (("output=sensors.dead",), "both sensors.dead: dead letters could not be told from answers"),
+        (("url=redis://:6379",), 'has "redis://:6379" where a host is to stand'),
+        (("url=redis:///0",), 'has "redis:///0" where a host is to stand'),
+        (("url=redis://redis:port",), 'has "redis://redis:port" where a host is to stand'),
+        ((r"url=kafka://one:9092\,:9092",), 'has ":9092" where a host is to stand'),
+        ((r"url=nats://one\,",), 'has "" where a host is to stand'),
         (("sasl=plain",), "set stream.credentialsSecret.name, or no sasl"),
         (("sasl=plain", "credentialsSecret.name=a"), "stream.url is of another broker"),
         (("url=kafka://kafka", "credentialsSecret.name=a"), "set stream.sasl"),

@@ -143,7 +143,7 @@ def test_a_broker_is_named_by_its_address_which_is_not_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["secret", "amqp://secret", "redis://", "kafka://one:secret", "nats://a,", "kafka://a,://"]
+    "url", ["secret", "amqp://secret", "redis://", "redis://:6379", "kafka://one:secret", "nats://a,", "kafka://a,://"]
 )
 def test_a_bad_broker_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^STREAM_URL may be an address such as redis://") as refused:
@@ -162,6 +162,9 @@ def test_what_streams_need_is_asked_for_by_name() -> None:
     terms.of(settings.from_environment(given))
     with pytest.raises(SettingsError, match="STREAM_DEAD may not be STREAM_INPUT"):
         terms.of(settings.from_environment({**given, "STREAM_DEAD": "sensors"}))
+    for same in ({"STREAM_OUTPUT": "a", "STREAM_DEAD": "a"}, {"STREAM_DEAD": "sensors.predictions"}):
+        with pytest.raises(SettingsError, match="dead letters could not be told from answers"):
+            terms.of(settings.from_environment({**given, **same}))
     with pytest.raises(SettingsError, match="WORKERS may be 1 for streams"):
         terms.of(settings.from_environment({**given, "WORKERS": "2"}))
 

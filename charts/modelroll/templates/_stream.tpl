@@ -116,13 +116,19 @@
 {{- if has .input (list .output .dead) -}}
 {{- fail (printf "stream.input and stream.output or stream.dead are both %s: answers would be read as events." .input) -}}
 {{- end -}}
-{{- if and .output (eq .output .dead) -}}
-{{- fail (printf "stream.output and stream.dead are both %s: dead letters could not be told from answers." .output) -}}
+{{- $output := .output | default (printf "%s.predictions" .input) -}}
+{{- if eq $output (.dead | default (printf "%s.dead" .input)) -}}
+{{- fail (printf "stream.output and stream.dead are both %s: dead letters could not be told from answers." $output) -}}
 {{- end -}}
 {{- if and .sasl (not .credentialsSecret.name) -}}
 {{- fail "stream.sasl is how Kafka is shown a user and a password: set stream.credentialsSecret.name, or no sasl." -}}
 {{- end -}}
 {{- if .url -}}
+{{- range splitList "," .url -}}
+{{- if not (regexMatch "^([a-z+]+://)?(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/?#\\s]+)(:[0-9]{1,5})?([/?#]\\S*)?$" .) -}}
+{{- fail (printf "stream.url has %q where a host is to stand, with or without a port: give one such as redis://redis:6379/0 or kafka://one:9092,two:9092." .) -}}
+{{- end -}}
+{{- end -}}
 {{- $kafka := hasPrefix "kafka" .url -}}
 {{- if and .sasl (not $kafka) -}}
 {{- fail "stream.sasl is Kafka's, and stream.url is of another broker: set no sasl." -}}

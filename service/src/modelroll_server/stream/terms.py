@@ -59,14 +59,20 @@ def of(settings: Settings) -> Terms:
         raise SettingsError("STREAM_INPUT is not set: name the stream, topic or subject to read events from")
     if settings.stream_input in (settings.stream_output, settings.stream_dead):
         raise SettingsError("STREAM_OUTPUT and STREAM_DEAD may not be STREAM_INPUT: answers would be read as events")
+    output = settings.stream_output or f"{settings.stream_input}.predictions"
+    dead = settings.stream_dead or f"{settings.stream_input}.dead"
+    if output == dead:
+        raise SettingsError(
+            f"STREAM_OUTPUT and STREAM_DEAD are both {output}: dead letters could not be told from answers"
+        )
     if settings.workers != 1:
         raise SettingsError("WORKERS may be 1 for streams: start more processes of the same STREAM_GROUP instead")
     return Terms(
         url=settings.stream_url,
         credentials=_credentials(settings, settings.stream_url),
         input=settings.stream_input,
-        output=settings.stream_output or f"{settings.stream_input}.predictions",
-        dead=settings.stream_dead or f"{settings.stream_input}.dead",
+        output=output,
+        dead=dead,
         group=settings.stream_group,
         # A name that was used before would be given what a process that died under it was given.
         consumer=f"{settings.pod_name or socket.gethostname()}-{secrets.token_hex(4)}",
