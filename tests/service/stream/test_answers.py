@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import joblib
 import pytest
 
 import brokers
+from deadly import Deadly
 from server_process import serving
 from stream_process import DEAD, EVERY, INPUT, OUTPUT, UNHURRIED, Start, outcome, settled
 
+TESTS = Path(__file__).parents[2]
 ANSWERED = 'stream_events_total{outcome="answered"}'
 Expected = dict[str, tuple[Any, list[float]]]
 
@@ -139,6 +142,24 @@ async def test_sigterm_settles_what_was_read_and_the_rest_of_the_group_goes_on(
     assert found.lost(ids) == []
     assert found.doubled() == 0
     assert not found.dead
+
+
+@pytest.mark.needs("redis")
+async def test_what_there_was_no_time_for_can_be_claimed_at_once(
+    redis: brokers.Redis, start: Start, tmp_path: Path
+) -> None:
+    joblib.dump(Deadly(seconds=4), tmp_path / "slow.joblib")
+    environment = {"MODEL_PATH": str(tmp_path / "slow.joblib"), "PYTHONPATH": str(TESTS)}
+    leaving = start(redis, SHUTDOWN_TIMEOUT="1", STREAM_CLAIM_AFTER="600", STREAM_GROUP="those", **environment)
+    leaving.wait_until_ready()
+    await redis.produce(INPUT, [("slow", b'{"x0": 1.0}')])
+    async with redis.client() as client:
+        async with asyncio.timeout(30):
+            while not (await client.xpending(INPUT, "those"))["pending"]:  # noqa: ASYNC110 - a broker has no event
+                await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(leaving.end) == 0
+        (left,) = await client.xpending_range(INPUT, "those", min="-", max="+", count=10)
+    assert left["time_since_delivered"] >= 600_000
 
 
 async def test_a_version_swap_under_way_loses_and_doubles_nothing(
