@@ -247,7 +247,7 @@ def test_a_missing_artifact_is_waited_for(tmp_path: Path, mount: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        ([".", "--port", "http"], 2, "PORT is 'http'"),
+        ([".", "--port", "http"], 2, "PORT (--port) is 'http'"),
         ([], 2, "MODEL_PATH is not set"),
         (["models/chrun"], 2, "Path 'models/chrun' does not exist"),
         ([".", "--port", "{taken}"], 1, "cannot listen on port {taken} of 127.0.0.1: Address already in use"),

@@ -350,7 +350,7 @@ def test_a_number_of_workers_that_cannot_be_is_refused_in_a_sentence(workers: st
     command = [*server_process.COMMAND, ".", "--workers", workers]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert f"WORKERS is {workers!r}, and may be auto or a number from 1 to 256" in done.stderr
+    assert f"WORKERS (--workers) is {workers!r}, and may be auto or a number from 1 to 256" in done.stderr
 
 
 def test_the_parent_imports_nothing_that_computes_models_or_speaks_to_callers() -> None:

@@ -38,7 +38,9 @@ def configured(
         settings = configuration.from_environment(environment, given)
         check(settings)
     except configuration.SettingsError as error:
-        click.echo(f"modelroll: {_with_flags(str(error))}", err=True)
+        # Where all is said by the environment, as in a pod, nobody thinks of flags.
+        by_hand = path is not None or any(value is not None for value in flags.values())
+        click.echo(f"modelroll: {_with_flags(str(error)) if by_hand else error}", err=True)
         sys.exit(2)
     logs.configure(settings.log_level, settings.log_format)
     # Before numpy is imported. One thread a computation: several requests are computed side by side instead, on as
