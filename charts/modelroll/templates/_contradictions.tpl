@@ -172,7 +172,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- /* Of the 63 that the name of an index' pod may have, its Job's own ending takes 9, and the index its hyphen and its digits. */ -}}
 {{- $most := sub 53 (sub $job.indexes 1 | toString | len) -}}
 {{- if gt (len $whole | int64) $most -}}
-{{- fail (printf "%s would be named %s, and Kubernetes takes %d characters with indexes of %d: choose a shorter name, or set fullnameOverride." $what $whole $most (int64 $job.indexes)) -}}
+{{- fail (printf "%s would be named %s, and Kubernetes takes %d characters where indexes is %d: choose a shorter name, or set fullnameOverride." $what $whole $most (int64 $job.indexes)) -}}
 {{- end -}}
 {{- if and $job.parallelism (gt (int $job.parallelism) (int $job.indexes)) -}}
 {{- fail (printf "%s.parallelism (%d) is more than its indexes (%d): there would be nothing to do for the others." $what (int $job.parallelism) (int $job.indexes)) -}}

@@ -12,8 +12,10 @@ Names that begin with `_` are passed over by readers of partitioned data, so tha
 """
 
 import hashlib
+import os
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -110,6 +112,7 @@ class Parts:
         self.directory = Place(out.fs, f"{out.path}{SUFFIX}")
         self._suffix = suffix
         self.job = ""
+        self._held: tuple[int, ...] | None = None
 
     def part(self, shard: int) -> Place:
         """Where the predicted rows of a shard are."""
@@ -222,9 +225,28 @@ class Parts:
         Raises:
             BatchFailed: Somebody has.
         """
+        # The journal names every input file: it is not decoded for each shard, unless it may be another.
+        found = self._journal_file()
+        if found is not None and found == self._held:
+            return
         now = self.journal()
         if now is None or now.job != self.job:
             raise BatchFailed(f"{self.directory} is not this job's any more: another process began anew, or ended it")
+
+        self._held = found
+
+    def _journal_file(self) -> tuple[int, ...] | None:
+        """What changes when the journal is replaced; None where nothing is known that surely does."""
+        place = self.directory / _JOURNAL
+        if not place.is_local:
+            return None
+        try:
+            # Opened, not only looked at: of a volume over NFS that alone asks whether it was replaced meanwhile.
+            with Path(place.path).open("rb") as file:
+                status = os.fstat(file.fileno())
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def finish(self, shard: int, finished: Finished) -> None:
         """Say that the files of a shard are there."""
