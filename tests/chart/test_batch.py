@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from chart.rendering import Object, environment, pod_of, render, template
+from chart.rendering import CHART, Object, environment, pod_of, render, template
 from modelroll_server import errors
 from modelroll_server.cli import main
+from modelroll_server.cli.batch_job import OPTIONS
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -154,6 +156,15 @@ def test_contradictions(changes: dict[str, Any], sentence: str) -> None:
     result = template(jobs(**changes))
     assert result.returncode != 0
     assert sentence in result.stderr
+
+
+def test_flags_that_say_what_a_job_is_like_are_none_of_its_options() -> None:
+    said = (CHART / "templates" / "_contradictions.tpl").read_text()
+    refused = set(re.findall(r'"(--?[a-z-]+)"', said))
+    assert {flag for option in OPTIONS for flag in option.opts} <= refused
+    for flag in ("--release=churn", "-n", "--dry-run"):
+        result = template(jobs(options=[flag]))
+        assert f"options has {flag.partition('=')[0]}, which the chart says itself" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["JOB_NAME", "JOB_UID"])

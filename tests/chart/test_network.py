@@ -166,6 +166,7 @@ def test_the_releases_own_valkey_is_reached_by_its_servers_alone() -> None:
         (("stream.url=redis://redis",), (6379,)),
         (("stream.url=kafka+ssl://one:9093\\,two:9094",), (9093, 9094)),
         (("stream.url=tls://nats",), (4222,)),
+        (("stream.url=nats://one:9093\\,nats://two:9094",), (9093, 9094)),
         (("stream.urlSecret.name=broker",), (6379, 9092, 4222)),
         (("stream.url=kafka://one", "networkPolicy.broker.ports[0]=19092"), (19092,)),
     ],

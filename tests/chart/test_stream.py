@@ -1,5 +1,6 @@
 """The stream workers of the chart: their Deployment, what they are told, what they follow, and what is refused."""
 
+import re
 from typing import Any
 
 import pytest
@@ -54,6 +55,16 @@ def test_the_addresses_of_brokers_are_those_that_modelroll_stream_takes(url: str
     told = environment(render(*STREAM_ON, f"stream.url={url}".replace(",", r"\,"))[WORKER])
     found = settings.from_environment({name: value for name, value in told.items() if isinstance(value, str)})
     assert terms.of(found).url == url
+
+
+def test_a_worker_has_every_variable_that_another_one_names() -> None:
+    """Kubernetes leaves `$(NAME)` as it stands where NAME does not come before."""
+    (container,) = pod_of(render(*STREAM_ON, "valkey.enabled=true")[WORKER])["containers"]
+    before: set[str] = set()
+    for one in container["env"]:
+        assert set(re.findall(r"\$\((\w+)\)", one.get("value", ""))) <= before, one
+        before.add(one["name"])
+    assert {"VALKEY_PASSWORD", "CACHE_URL"} <= before
 
 
 def test_what_a_worker_is_told_is_what_modelroll_stream_takes() -> None:

@@ -114,6 +114,14 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
             ("autoscaling.targetCPUUtilizationPercentage=150", "resources.limits.cpu=250m"),
             "target is 150% of resources.requests.cpu (250m), and no pod gets there",
         ),
+        (
+            ("autoscaling.enabled=false", "resources.requests.cpu=2", "resources.limits.cpu=1500m"),
+            "resources.requests.cpu (2) is more than resources.limits.cpu (1500m)",
+        ),
+        (
+            ("operator.resources.requests.memory=1Gi",),
+            "operator.resources.requests.memory (1Gi) is more than operator.resources.limits.memory (256Mi)",
+        ),
         (("service.nodePort=30080",), "service.nodePort is set and service.type is ClusterIP"),
         (("drain.delaySeconds=15",), "drain.terminationGracePeriodSeconds (60) is less than"),
         (("probes.readiness.periodSeconds=3",), "twice drain.delaySeconds + 17 for the readiness probe to notice"),

@@ -16,10 +16,27 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- include "modelroll.contradictions.monitoring" . -}}
 {{- include "modelroll.contradictions.valkey" . -}}
 {{- include "modelroll.contradictions.routes" . -}}
+{{- include "modelroll.contradictions.stream" . -}}
 {{- include "modelroll.contradictions.network" . -}}
 {{- include "modelroll.contradictions.tracing" . -}}
 {{- include "modelroll.contradictions.batch" . -}}
-{{- include "modelroll.contradictions.stream" . -}}
+{{- include "modelroll.contradictions.resources" . -}}
+{{- end }}
+
+{{/* What a container asks for at the least is no more than it may have at the most. */}}
+{{- define "modelroll.contradictions.resources" -}}
+{{- $v := .Values -}}
+{{- range $of, $resources := dict "" $v.resources "operator." $v.operator.resources "stream." $v.stream.resources "valkey." $v.valkey.resources -}}
+{{- range $kind, $number := dict "cpu" "modelroll.millicores" "memory" "modelroll.mebibytes" -}}
+{{- $least := index $resources.requests $kind -}}
+{{- $most := index $resources.limits $kind -}}
+{{- $small := include $number $least -}}
+{{- $large := include $number $most -}}
+{{- if and $small $large (gt (int64 $small) (int64 $large)) -}}
+{{- fail (printf "%sresources.requests.%s (%v) is more than %sresources.limits.%s (%v)." $of $kind $least $of $kind $most) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- define "modelroll.contradictions.model" -}}
@@ -178,7 +195,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- fail (printf "%s.parallelism (%d) is more than its indexes (%d): there would be nothing to do for the others." $what (int $job.parallelism) (int $job.indexes)) -}}
 {{- end -}}
 {{- range $option := $job.options -}}
-{{- range list "--indexes" "--index" "--run" "--job" "--artifact" "--digest" -}}
+{{- $own := list "--indexes" "--index" "--run" "--artifact" "--digest" -}}
+{{- $own = concat $own (list "--job" "--release" "--image" "--claim" "--data-claim" "--parallelism" "--retries" "--cpu" "--memory" "--env-from" "--keep-for" "--name" "--namespace" "-n" "--context" "--dry-run" "--detach") -}}
+{{- range $own -}}
 {{- if or (eq $option .) (hasPrefix (printf "%s=" .) $option) -}}
 {{- fail (printf "%s.options has %s, which the chart says itself: use its other values." $what .) -}}
 {{- end -}}

@@ -40,7 +40,11 @@ ports:
 
 {{/* Hosts that a URL names, with their ports, and commas between them. */}}
 {{- define "modelroll.network.hostsOf" -}}
-{{- regexReplaceAll "^[a-z+]+://([^@/]*@)?([^/?]*).*$" . "${2}" -}}
+{{- $hosts := list -}}
+{{- range splitList "," . -}}
+{{- $hosts = append $hosts (regexReplaceAll "^([a-z+]+://)?([^@/]*@)?([^/?#]*).*$" . "${3}") -}}
+{{- end -}}
+{{- join "," $hosts -}}
 {{- end }}
 
 {{/* Ports that URLs name, several with commas between their hosts. Takes {url, default}. */}}

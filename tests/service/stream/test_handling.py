@@ -152,7 +152,7 @@ def test_the_file_of_authorities_is_cacert_as_for_predict() -> None:
     named = ["--url", "rediss://redis", "--input", "sensors", "--cacert", "absent.pem"]
     said = CliRunner().invoke(stream, named, env={"MODEL_PATH": "absent"})
     assert said.exit_code == 2
-    assert "STREAM_CA may be a PEM file" in said.output
+    assert "STREAM_CA (--cacert) may be a PEM file" in said.output
 
 
 def test_no_broker_is_imported_before_it_is_named() -> None:
