@@ -1,6 +1,6 @@
 """Makes again what is made from something else; `--check` only says what is out of date, and fails.
 
-The CRD, the protos, the chart's values.yaml and hack/dashboard.py are sources; the chart's copy of the CRD, the
+The CRD, the protos, the chart's values.yaml and hack/dashboard are sources; the chart's copy of the CRD, the
 messages of gRPC, values.schema.json, the tables of the values, the dashboard and the kustomize base follow from them.
 The base is the chart as `helm template` renders it: it needs helm.
 """
@@ -21,8 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from hack import dashboard  # noqa: E402
 from hack.chart_values import CommentMissing, read_values, table, values_schema  # noqa: E402
+from hack.dashboard import board  # noqa: E402
 
 CHART = Path("charts/modelroll")
 CRD = Path("k8s/crd/modelversions.modelroll.dev.yaml")
@@ -51,7 +51,7 @@ def chart_files() -> Iterator[tuple[Path, str]]:
     if not (ROOT / CRD).exists():
         raise Missing(f"{CRD} is not there: it is the source of the chart's copy")
     yield CHART / "crds" / CRD.name, (ROOT / CRD).read_text()
-    yield CHART / "files/dashboard.json", dashboard.make()
+    yield CHART / "files/dashboard.json", board.make()
 
 
 def grpc_files() -> Iterator[tuple[Path, str]]:

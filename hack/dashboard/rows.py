@@ -1,70 +1,10 @@
-"""The chart's Grafana dashboard, made of Grafana's own types, so that a field that a panel does not have cannot be set.
+"""What the dashboard shows, from its top to its end."""
 
-Owns what is shown and how; `hack/generate.py` writes it to the chart. Every query is tested against what the server and
-the operator expose (tests/chart/test_queries.py).
-"""
-
-import json
-from dataclasses import dataclass
-
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import dashboard as models
-from grafana_foundation_sdk.models.common import (
-    BigValueGraphMode,
-    LegendDisplayMode,
-    LegendPlacement,
-    StackingMode,
-    TooltipDisplayMode,
-)
-
-SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-SERVER = 'namespace="$namespace",job="$release"'
-STREAM = 'namespace="$namespace",job=~"$release(-stream)?"'
-OPERATOR = 'namespace="$namespace"'
-DEPLOYMENT = 'namespace="$namespace",deployment="$release"'
-
-
-@dataclass(frozen=True)
-class Query:
-    """One query: PromQL, with $__rate_interval for the time that Grafana takes rates over, and a line's name."""
-
-    expr: str
-    legend: str
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One panel of lines.
-
-    Attributes:
-        text: What it shows and when to worry, behind the panel's mark.
-        unit: One of Grafana's.
-        wide: Columns, of 24.
-        stacked: Whether the lines are parts of a whole.
-        top: Where the axis ends at least, if it has a natural end.
-    """
-
-    title: str
-    text: str
-    unit: str
-    queries: tuple[Query, ...]
-    wide: int = 8
-    stacked: bool = False
-    top: float | None = None
-
-
-def _quantile(share: float, metric: str, by: str, selector: str = SERVER) -> str:
-    return f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket{{{selector}}}[$__rate_interval])))"
-
-
-def _rate(metric: str, by: str, more: str = "", selector: str = SERVER) -> str:
-    return f"sum by ({by}) (rate({metric}{{{selector}{more}}}[$__rate_interval]))"
-
+from hack.dashboard.panels import DEPLOYMENT, OPERATOR, SERVER, STREAM, Graph, Query, quantile, rate
 
 _REQUESTS = f"sum(rate(prediction_total{{{SERVER}}}[$__rate_interval]))"
-_NOT_ANSWERED = _rate("prediction_total", "status", ',status=~"5..|429"')
-_FOUND = _rate("prediction_cache_hits_total", "tier")
+_NOT_ANSWERED = rate("prediction_total", "status", ',status=~"5..|429"')
+_FOUND = rate("prediction_cache_hits_total", "tier")
 _ROWS_LOOKED_UP = (
     f"(sum(rate(prediction_cache_hits_total{{{SERVER}}}[$__rate_interval]))"
     f" + sum(rate(prediction_cache_misses_total{{{SERVER}}}[$__rate_interval])))"
@@ -77,7 +17,7 @@ NUMBERS = (
         "percent",
         f'100 * (sum(rate(prediction_total{{{SERVER},status=~"5.."}}[$__rate_interval])) or vector(0)) / {_REQUESTS}',
     ),
-    ("p99", "s", _quantile(0.99, "prediction_latency_seconds", "")),
+    ("p99", "s", quantile(0.99, "prediction_latency_seconds", "")),
     ("Pods that answer", "none", f"count(model_info{{{SERVER}}})"),
     ("Versions that answer", "none", f"count(count by (model_version, digest) (model_info{{{SERVER}}}))"),
     ("Pods whose load failed", "none", f"count(model_reload_failing{{{SERVER}}}) or vector(0)"),
@@ -91,7 +31,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Requests by status",
                 "Over every protocol, in HTTP's numbers. 429: turned away, as too many were waiting.",
                 "reqps",
-                (Query(_rate("prediction_total", "status"), "{{status}}"),),
+                (Query(rate("prediction_total", "status"), "{{status}}"),),
                 stacked=True,
             ),
             Graph(
@@ -105,7 +45,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "From the request's head to its answer.",
                 "s",
                 tuple(
-                    Query(_quantile(share, "prediction_latency_seconds", ""), name)
+                    Query(quantile(share, "prediction_latency_seconds", ""), name)
                     for share, name in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))
                 ),
             ),
@@ -113,20 +53,20 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Requests by version",
                 "Which version answered.",
                 "reqps",
-                (Query(_rate("prediction_total", "model_version"), "{{model_version}}"),),
+                (Query(rate("prediction_total", "model_version"), "{{model_version}}"),),
                 stacked=True,
             ),
             Graph(
                 "p99 by version",
                 "A version that is slower than the one before shows here while both answer.",
                 "s",
-                (Query(_quantile(0.99, "prediction_latency_seconds", ", model_version"), "{{model_version}}"),),
+                (Query(quantile(0.99, "prediction_latency_seconds", ", model_version"), "{{model_version}}"),),
             ),
             Graph(
                 "Numbers answered as null",
                 "What the model computed was NaN or infinite.",
                 "cps",
-                (Query(_rate("prediction_non_finite_total", "model_version"), "{{model_version}}"),),
+                (Query(rate("prediction_non_finite_total", "model_version"), "{{model_version}}"),),
             ),
         ),
     ),
@@ -151,8 +91,8 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "none",
                 (
                     Query(
-                        f"{_rate('prediction_batch_rows_sum', 'model_version')}"
-                        f" / {_rate('prediction_batch_rows_count', 'model_version')}",
+                        f"{rate('prediction_batch_rows_sum', 'model_version')}"
+                        f" / {rate('prediction_batch_rows_count', 'model_version')}",
                         "{{model_version}}",
                     ),
                 ),
@@ -161,7 +101,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Where the time goes",
                 "Seconds a second: what each phase of all requests took.",
                 "s",
-                (Query(_rate("prediction_phase_seconds_sum", "phase"), "{{phase}}"),),
+                (Query(rate("prediction_phase_seconds_sum", "phase"), "{{phase}}"),),
                 wide=16,
                 stacked=True,
             ),
@@ -169,7 +109,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Workers started anew",
                 "With more than one worker in a pod; the server's log has why.",
                 "cps",
-                (Query(_rate("worker_restarts_total", "pod, reason"), "{{pod}} {{reason}}"),),
+                (Query(rate("worker_restarts_total", "pod, reason"), "{{pod}} {{reason}}"),),
             ),
         ),
     ),
@@ -225,7 +165,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "No caller sees it. invalid: values that another key signed, or that nobody can read.",
                 "cps",
                 (
-                    Query(_rate("prediction_cache_errors_total", "reason"), "{{reason}}"),
+                    Query(rate("prediction_cache_errors_total", "reason"), "{{reason}}"),
                     Query(f"sum(rate(prediction_cache_dropped_total{{{SERVER}}}[$__rate_interval]))", "not written"),
                 ),
             ),
@@ -288,7 +228,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Time to load",
                 "To open, load and check a version; the median.",
                 "s",
-                (Query(_quantile(0.5, "model_load_time_seconds", ", model_version"), "{{model_version}}"),),
+                (Query(quantile(0.5, "model_load_time_seconds", ", model_version"), "{{model_version}}"),),
             ),
             Graph(
                 "A rollout has gone on for",
@@ -334,7 +274,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Requests by caller",
                 "Whose token they showed.",
                 "reqps",
-                (Query(_rate("modelroll_caller_requests_total", "caller"), "{{caller}}"),),
+                (Query(rate("modelroll_caller_requests_total", "caller"), "{{caller}}"),),
                 wide=12,
                 stacked=True,
             ),
@@ -342,7 +282,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Refused for want of a token",
                 "Missing, of another scheme than Bearer, or unknown: perhaps replaced. no_tokens: there is none.",
                 "reqps",
-                (Query(_rate("modelroll_unauthorized_total", "reason"), "{{reason}}"),),
+                (Query(rate("modelroll_unauthorized_total", "reason"), "{{reason}}"),),
                 wide=12,
                 stacked=True,
             ),
@@ -379,7 +319,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Events by outcome",
                 "Settled: answered, or why there is a dead letter. All but `answered` is ModelrollStreamDeadLetters.",
                 "cps",
-                (Query(_rate("stream_events_total", "outcome", selector=STREAM), "{{outcome}}"),),
+                (Query(rate("stream_events_total", "outcome", selector=STREAM), "{{outcome}}"),),
                 stacked=True,
             ),
             Graph(
@@ -397,7 +337,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "From when an event was read to when the broker had its answer or its dead letter.",
                 "s",
                 tuple(
-                    Query(_quantile(share, "stream_event_seconds", "", STREAM), name)
+                    Query(quantile(share, "stream_event_seconds", "", STREAM), name)
                     for share, name in ((0.5, "p50"), (0.99, "p99"))
                 ),
             ),
@@ -414,8 +354,8 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Events that another delivery left unsettled, as of a worker that died; attempts that were made again.",
                 "cps",
                 (
-                    Query(_rate("stream_events_redelivered_total", "pod", selector=STREAM), "given again, {{pod}}"),
-                    Query(_rate("stream_retries_total", "pod", selector=STREAM), "tried again, {{pod}}"),
+                    Query(rate("stream_events_redelivered_total", "pod", selector=STREAM), "given again, {{pod}}"),
+                    Query(rate("stream_retries_total", "pod", selector=STREAM), "tried again, {{pod}}"),
                 ),
                 wide=12,
             ),
@@ -439,7 +379,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                     Query(
                         f"sum(rate(modelroll_operator_turn_failures_total{{{OPERATOR}}}[$__rate_interval]))", "turns"
                     ),
-                    Query(_rate("modelroll_operator_api_errors_total", "status", selector=OPERATOR), "API {{status}}"),
+                    Query(rate("modelroll_operator_api_errors_total", "status", selector=OPERATOR), "API {{status}}"),
                 ),
             ),
             Graph(
@@ -451,69 +391,3 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
         ),
     ),
 )
-
-
-def make() -> str:
-    """The dashboard's JSON."""
-    board = (
-        dashboard.Dashboard("modelroll")
-        .uid("modelroll")
-        .description(
-            "Models served by modelroll, and their rollouts. docs/operations.md says what to do about an alert."
-        )
-        .tags(["modelroll"])
-        .readonly()
-        .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .time("now-3h", "now")
-        .refresh("30s")
-        .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .with_variable(_variable("namespace", "Namespace", "label_values(model_info, namespace)"))
-        .with_variable(_variable("release", "Release", 'label_values(model_info{namespace="$namespace"}, job)'))
-    )
-    for title, unit, expr in NUMBERS:
-        number = stat.Panel().title(title).unit(unit).datasource(SOURCE).height(4).span(4)
-        number.graph_mode(BigValueGraphMode.NONE).reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        board.with_panel(number.with_target(_target(Query(expr, ""), 0).instant()))
-    for title, graphs in ROWS:
-        board.with_row(dashboard.Row(title))
-        for graph in graphs:
-            board.with_panel(_panel(graph))
-    built = board.build()
-    for place, panel in enumerate(built.panels or [], 1):
-        panel.id_val = place
-    return json.dumps(built, cls=JSONEncoder, indent=2) + "\n"
-
-
-def _variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
-    variable = dashboard.QueryVariable(name).label(label).datasource(SOURCE)
-    variable.query({"query": query, "refId": "StandardVariableQuery"})
-    return variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
-
-
-def _target(query: Query, number: int) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + number)).datasource(SOURCE)
-    return target.legend_format(query.legend) if query.legend else target
-
-
-def _panel(graph: Graph) -> timeseries.Panel:
-    legend = common.VizLegendOptions().show_legend(True).display_mode(LegendDisplayMode.LIST)
-    panel = (
-        timeseries.Panel()
-        .title(graph.title)
-        .description(graph.text)
-        .unit(graph.unit)
-        .min(0)
-        .datasource(SOURCE)
-        .height(7)
-        .span(graph.wide)
-        .fill_opacity(30 if graph.stacked else 0)
-        .legend(legend.placement(LegendPlacement.BOTTOM).calcs([]))
-        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-    )
-    if graph.stacked:
-        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
-    if graph.top is not None:
-        panel.max(graph.top)
-    for number, query in enumerate(graph.queries):
-        panel.with_target(_target(query, number))
-    return panel

@@ -1,0 +1,1 @@
+"""The chart's Grafana dashboard: `rows` says what is shown, `board` how."""
