@@ -90,6 +90,7 @@ class Supervisor:
                     failures = 0
                 except ApiError as error:
                     failures += 1
+                    self._metrics.api_errors.labels(str(error.status)).inc()
                     rest = min(LONGEST_BACK_OFF, 0.25 * 2.0 ** min(failures, 10))
                     _log.warning("API error", error=str(error))
                 self._alive()
