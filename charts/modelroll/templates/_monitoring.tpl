@@ -23,7 +23,8 @@ relabelings:
 {{- $pods := .Values.stream.enabled | ternary (printf "%s,job=~%q" $namespace (printf "%s|%s" (include "modelroll.fullname" .) (include "modelroll.stream.fullname" .))) $server -}}
 {{- $model := printf "%s,model=%q" $namespace (include "modelroll.model" .) -}}
 - alert: ModelrollDown
-  expr: absent(model_info{ {{- $server -}} })
+  # A lazy pod that nobody has asked yet has no version, and is no fault.
+  expr: absent({{ eq .Values.load "lazy" | ternary "requests_in_flight" "model_info" }}{ {{- $server -}} })
   for: {{ $rules.down.for }}
   labels:
     severity: critical
@@ -66,14 +67,14 @@ relabelings:
   annotations:
     summary: {{`'{{ printf "%.0f" $value }} rows wait in {{ $labels.pod }}.'`}}
 - alert: ModelrollCacheNotAsked
-  expr: max by (namespace, job, pod) (max_over_time(prediction_cache_breaker_open{ {{- $server -}} }[{{ $rules.window }}])) > 0
+  expr: max by (namespace, job, pod) (max_over_time(prediction_cache_breaker_open{ {{- $pods -}} }[{{ $rules.window }}])) > 0
   for: {{ $rules.cache.for }}
   labels:
     severity: warning
   annotations:
     summary: {{`'{{ $labels.pod }} does not ask Redis: it answers too late, or not at all.'`}}
 - alert: ModelrollCacheInvalid
-  expr: sum by (namespace, job) (rate(prediction_cache_errors_total{ {{- $server }},reason="invalid"}[{{ $rules.window }}])) > 0
+  expr: sum by (namespace, job) (rate(prediction_cache_errors_total{ {{- $pods }},reason="invalid"}[{{ $rules.window }}])) > 0
   for: {{ $rules.cache.for }}
   labels:
     severity: warning
@@ -97,7 +98,7 @@ relabelings:
     summary: {{`'Pods of {{ $labels.job }} answer with {{ printf "%.0f" $value }} different versions.'`}}
 {{- if .Values.drift.enabled }}
 - alert: ModelrollInputDrift
-  expr: avg by (namespace, job, model, model_version, input) (modelroll_input_psi{ {{- $server -}} }) > {{ $rules.drift.psi }}
+  expr: avg by (namespace, job, model, model_version, input) (modelroll_input_psi{ {{- $pods -}} }) > {{ $rules.drift.psi }}
   for: {{ $rules.drift.for }}
   labels:
     severity: warning
