@@ -101,6 +101,8 @@ def test_clients_can_be_narrowed() -> None:
     objects = render('networkPolicy.clients=[{"podSelector":{}},{"ipBlock":{"cidr":"203.0.113.0/24"}}]')
     asked = [may_reach(objects, one, SERVER, HTTP) for one in (NEIGHBOUR, STRANGER, INTERNET, API_SERVER)]
     assert asked == [True, False, True, False]
+    others = render('networkPolicy.clients=[{"podSelector":{"matchLabels":{"app":"shop"}}}]')
+    assert [may_reach(others, one, SERVER, HTTP) for one in (TEST, NEIGHBOUR)] == [True, False]
 
 
 def test_without_grpc_its_port_is_closed() -> None:
