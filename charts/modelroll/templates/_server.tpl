@@ -14,14 +14,14 @@
 {{- end }}
 
 {{/*
-How many pods there are to be; empty where that is not the chart's to say. What Helm said of it once it cannot leave out: the field would fall
-back to 1, until the autoscaler acts. So it says the number that is there, until somebody else has changed it.
+How many pods a Deployment is to have; empty where that is not the chart's to say. What Helm said of it once it cannot leave out: the field would
+fall back to 1, until the autoscaler acts. So it says the number that is there, until somebody else has changed it. Takes {root, name, said}.
 */}}
-{{- define "modelroll.server.replicas" -}}
-{{- if not (or .Values.autoscaling.enabled (kindIs "invalid" .Values.replicas)) -}}
-{{- .Values.replicas -}}
+{{- define "modelroll.replicas" -}}
+{{- if not (kindIs "invalid" .said) -}}
+{{- .said -}}
 {{- else -}}
-{{- $there := lookup "apps/v1" "Deployment" .Release.Namespace (include "modelroll.fullname" .) -}}
+{{- $there := lookup "apps/v1" "Deployment" .root.Release.Namespace .name -}}
 {{- range dig "metadata" "managedFields" list $there -}}
 {{- if and (eq .manager "helm") (eq .operation "Apply") (hasKey (dig "fieldsV1" "f:spec" dict .) "f:replicas") -}}
 {{- int64 $there.spec.replicas -}}
