@@ -301,6 +301,25 @@ async def test_who_proposes_http_2_is_answered_in_http_1(server: Server) -> None
             assert (await connection.answer())[::2] == (200, ANSWER)
 
 
+async def test_a_body_that_has_what_looks_like_a_proposal_is_taken_as_it_is(server: Server) -> None:
+    text = b"a\r\nUpgrade: b"
+    inputs = [
+        {"name": "tenure", "datatype": "INT64", "shape": [1], "data": [3]},
+        {"name": "charges", "datatype": "FP64", "shape": [1], "data": [0.25]},
+        {"name": "contract", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 4 + len(text)}},
+    ]
+    document = json.dumps({"inputs": inputs}).encode()
+    body = document + len(text).to_bytes(4, "little") + text
+    request = post(body, f"Inference-Header-Content-Length: {len(document)}").replace(
+        b"/predict", b"/v2/models/churn/infer", 1
+    )
+    async with listening(server.app) as port, connected(port) as connection:
+        connection.writer.write(request)
+        status, _, answer = await connection.answer()
+    assert status == 400
+    assert repr(text.decode()) in json.loads(answer)["message"]
+
+
 async def test_the_head_of_a_request_is_bounded(server: Server) -> None:
     async with listening(server.app) as port, connected(port) as connection:
         connection.writer.write(post())

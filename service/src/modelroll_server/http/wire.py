@@ -58,7 +58,8 @@ class Connection(HttpToolsProtocol):
         """Take what the client sent."""
         if b"pgrade:" in data and self._is_between():
             # The parser would take the body for the other protocol's. Clients that speak HTTP/2 propose it, too.
-            data = _UPGRADE.sub(b"\r\nx-grade:", data, count=1)
+            head, blank, rest = data.partition(b"\r\n\r\n")  # what stands in a body is the caller's
+            data = _UPGRADE.sub(b"\r\nx-grade:", head, count=1) + blank + rest
         self._is_reading = True
         super().data_received(data)
         self._is_reading = False
