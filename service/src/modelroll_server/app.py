@@ -202,6 +202,8 @@ class App:
             await stopping
             guarding.cancel()
             await end(management, managing, watching, self._cache)
+            if guarding.done() and not guarding.cancelled():
+                guarding.result()
 
     async def _speak_grpc(self) -> None:
         """Serve gRPC until it is stopped. Importing it takes a while, and the HTTP ports do not wait for that."""

@@ -48,6 +48,19 @@ def test_a_pair_that_clients_would_refuse_is_refused_with_the_reason(
     assert "PRIVATE" not in refused.value.message
 
 
+def test_a_key_of_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    for curve in ("secp160k1", "brainpoolP160r1"):
+        key, chain = str(tmp_path / "tls.key"), str(tmp_path / "tls.crt")
+        subprocess.run(["openssl", "ecparam", "-name", curve, "-genkey", "-noout", "-out", key], check=True)
+        command = ["openssl", "req", "-x509", "-new", "-key", key, "-days", "3", "-subj", "/CN=x", "-out", chain]
+        subprocess.run(command, check=True)
+        with pytest.raises(errors.CredentialsUnusable, match=r"tls\.key holds a key that is not known here"):
+            certificate.read(tmp_path)
+        Path(key).write_bytes(GOOD.key)
+        with pytest.raises(errors.CredentialsUnusable, match=r"tls\.crt has a key that is not known here"):
+            certificate.read(tmp_path)
+
+
 def test_authorities_of_clients_that_are_none_are_refused(tmp_path: Path) -> None:
     place = credentials.Mounted(tmp_path / "tls", {**GOOD.files, "ca.crt": b"none"}).place
     with pytest.raises(errors.CredentialsUnusable, match=r"OpenSSL refuses what is in .*ca\.crt"):

@@ -49,6 +49,7 @@ def read(directory: Path, client_ca: Path | None = None) -> Pair:
         errors.CredentialsUnusable: it cannot be read, or shown.
     """
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     chain, key = mounted.read(directory, (CHAIN, KEY))
@@ -61,7 +62,13 @@ def read(directory: Path, client_ca: Path | None = None) -> Pair:
         private = serialization.load_pem_private_key(key, password=None)
     except (ValueError, TypeError) as error:  # the latter: it is encrypted
         raise errors.CredentialsUnusable(f"{directory / KEY} holds no key in PEM that is not encrypted") from error
-    if private.public_key() != certificate.public_key():
+    except UnsupportedAlgorithm as error:
+        raise errors.CredentialsUnusable(f"{directory / KEY} holds a key that is not known here: {error}") from error
+    try:
+        is_pair = private.public_key() == certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise errors.CredentialsUnusable(f"{directory / CHAIN} has a key that is not known here: {error}") from error
+    if not is_pair:
         raise errors.CredentialsUnusable(f"{directory / KEY} is not the key of the certificate in {directory / CHAIN}")
     now = dt.datetime.now(dt.UTC)
     begins, expires = certificate.not_valid_before_utc, certificate.not_valid_after_utc

@@ -100,6 +100,8 @@ class Parent:
         management.should_exit = True
         await managing
         guarding.cancel()
+        if guarding.done() and not guarding.cancelled():
+            guarding.result()
 
     async def _drain(self, watching: asyncio.Task[None]) -> None:
         settings = self._settings
