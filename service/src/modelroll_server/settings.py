@@ -77,7 +77,7 @@ class Settings:
     """PEM file of the authorities that a client's certificate must be signed with; None: clients need none."""
     tokens_dir: Path | None = None
     """Directory with a file for each caller that has its tokens, a line each; None: whoever comes is answered."""
-    repository_token: str | None = None
+    repository_token: str | None = dataclasses.field(default=None, repr=False)
     """Who shows it may have MODEL_PATH read again, by the model repository extension; None: nobody."""
     drain_delay: float = 0.0
     """Seconds after SIGTERM in which new connections are taken at least, twice as long if somebody comes; the chart

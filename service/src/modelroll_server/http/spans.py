@@ -6,12 +6,13 @@ from modelroll_server.http.exchange import Exchange
 from modelroll_server.telemetry.traces import Traces
 
 _ROUTES = re.compile(r"(?<=/models/)([^/]+?)(?=:predict$|/|$)|(?<=/versions/)([^/]+?)(?=:predict$|/|$)")
+_HEALTH = ("/health", "/v2/health/")
 
 
 def begin(traces: Traces, exchange: Exchange) -> None:
     """Begin the span of a request, if it is sampled. Who asks for its health is no request."""
     scope, heads = exchange.scope, exchange.heads
-    if "/health" in scope["path"]:
+    if scope["path"].startswith(_HEALTH):
         return
     parent, state = heads.get(b"traceparent"), heads.get(b"tracestate")
     exchange.trace = traces.begin(

@@ -1,6 +1,7 @@
 """What a consumer is told, made of the settings and checked as a whole, at start."""
 
 import dataclasses
+import re
 import secrets
 import socket
 import ssl
@@ -43,8 +44,8 @@ class Terms:
         """The broker's address without the password that it may hold."""
         scheme, _, rest = self.url.partition("://")
         several = [rest] if scheme.startswith("redis") else rest.split(",")
-        hosts = (one.rpartition("://")[2].rpartition("@")[2].partition("/")[0] for one in several)
-        return f"{scheme}://{','.join(hosts)}"
+        hosts = (one.rpartition("://")[2].rpartition("@")[2] for one in several)
+        return f"{scheme}://{','.join(re.split('[/?#]', host, maxsplit=1)[0] for host in hosts)}"
 
 
 def of(settings: Settings) -> Terms:
