@@ -97,6 +97,8 @@ def _made(
     context: click.Context, source: str, out: str, artifact: str | None, flags: dict[str, Any], kubectl: Kubectl | None
 ) -> manifest.Object:
     template = _template(flags, artifact, kubectl)
+    if artifact is None and context.params["model_digest"] is not None:
+        raise click.UsageError("--digest is that of --artifact: what is live has the one that it was released with")
     if artifact is not None:
         template = manifest.with_model(template, artifact, context.params["model_digest"])
     indexes = context.params["indexes"] or INDEXES
