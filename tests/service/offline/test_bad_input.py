@@ -271,6 +271,21 @@ def test_rejects_that_are_there_are_kept_and_go_with_the_output_that_they_are_of
     assert names(tmp_path) == ["out.parquet", "rows.parquet"]
 
 
+def test_an_output_that_would_replace_its_input_is_refused(run: Run, tmp_path: Path) -> None:
+    place = tmp_path / "out.rejects.parquet"
+    pq.write_table(table(rows(5)), place)
+    with pytest.raises(BatchFailed, match=r"out\.rejects\.parquet lies in the input"):
+        run(place, order={"overwrite": True})
+    assert pq.read_table(place).num_rows == 5
+
+
+def test_an_output_that_the_glob_would_match_is_refused(run: Run, tmp_path: Path) -> None:
+    pq.write_table(table(rows(5)), tmp_path / "rows.parquet")
+    with pytest.raises(BatchFailed, match=r"out\.parquet lies in the input"):
+        run(f"{tmp_path}/*.parquet")
+    assert run(f"{tmp_path}/r*.parquet").rows == 5
+
+
 def test_an_output_within_the_input_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pq.write_table(table(rows(5)), tmp_path / "in" / "rows.parquet")

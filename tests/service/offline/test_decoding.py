@@ -122,6 +122,22 @@ def test_csv_is_read_as_json_is(case: tuple[Input, Any]) -> None:
     assert all(map(same, table.columns[0].tolist(), expected)), (table.columns[0].tolist(), expected)
 
 
+@pytest.mark.parametrize("datatype", [Datatype.FP64, Datatype.FP32, Datatype.INT64])
+@pytest.mark.parametrize("infinite", [False, True])
+@pytest.mark.parametrize(
+    "text", ["0.1", "7", " 7 ", "0x10", "inf", "NAN", "1e999", "1e39", "9007199254740993", "9" * 5000, "+5", "5.0", ""]
+)
+def test_what_becomes_of_a_text_is_not_for_the_others_of_its_chunk_to_say(
+    datatype: Datatype, infinite: bool, text: str
+) -> None:
+    column = Input(name="x", datatype=datatype, infinite=infinite and datatype is not Datatype.INT64)
+    alone, refused = decoded(column, pa.array([text.encode()], pa.binary()), of_texts=True)
+    beside, refusals = decoded(column, pa.array([text.encode(), b"bad", b"\xff"], pa.binary()), of_texts=True)
+    del refusals[1], refusals[2]
+    assert refusals == refused
+    assert beside.columns[0].tolist() == alone.columns[0].tolist()
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1", 1), ("-2.5e3", -2500.0), ("true", True), ("True", "True"), ("007", "007"), ("NA", None), ("yes", "yes")],

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelroll_server.offline import formats, places
+from modelroll_server.offline.options import Options
 
 SCHEMA = pa.schema(
     [
@@ -42,7 +43,7 @@ def joined(tables: list[Any], place: Path, **options: Any) -> Path:
         files.append(places.place(str(file)))
     out = place / "joined.parquet"
     with places.place(str(out)).replacing() as sink:
-        formats.of("x.parquet").join(files, sink)
+        formats.of("x.parquet").join(files, sink, Options())
     return out
 
 
@@ -76,7 +77,7 @@ def test_more_row_groups_than_sixteen_bits_count(tmp_path: Path) -> None:
     file = tmp_path / "0.parquet"
     pq.write_table(pa.table({"x": pa.array(range(170))}), file, row_group_size=1, write_statistics=False)
     with places.place(str(tmp_path / "joined.parquet")).replacing() as sink:
-        formats.of("x.parquet").join([places.place(str(file))] * 200, sink)
+        formats.of("x.parquet").join([places.place(str(file))] * 200, sink, Options())
     found = pq.ParquetFile(tmp_path / "joined.parquet")
     assert (found.num_row_groups, found.metadata.num_rows) == (34_000, 34_000)
     assert [found.read_row_group(at)["x"].to_pylist() for at in (0, 32_767, 33_999)] == [[0], [32_767 % 170], [169]]
@@ -88,5 +89,5 @@ def test_what_is_no_parquet_is_refused(tmp_path: Path) -> None:
         pytest.raises(ValueError, match="no Parquet file ends like this"),
         places.place(str(tmp_path / "out")).replacing() as sink,
     ):
-        formats.of("x.parquet").join([places.place(str(tmp_path / "0.parquet"))], sink)
+        formats.of("x.parquet").join([places.place(str(tmp_path / "0.parquet"))], sink, Options())
     assert [one.name for one in tmp_path.iterdir()] == ["0.parquet"]

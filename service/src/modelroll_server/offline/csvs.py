@@ -131,7 +131,12 @@ def _names(header: bytes, place: places.Place, delimiter: str) -> list[str]:
         text = header.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BatchFailed(f"{place} is not CSV in UTF-8: {error}") from error
-    names = next(csv.reader([text], delimiter=delimiter), [])
+    try:
+        names = next(csv.reader([text], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise BatchFailed(
+            f"{place} has no names in its first line: {error}; its lines must end with LF or CRLF"
+        ) from error
     if len(names) == 1 and delimiter == "," and (";" in names[0] or "\t" in names[0]):
         separator = ";" if ";" in names[0] else "\\t"
         raise BatchFailed(f"{place} has other separators in its first line: say --delimiter '{separator}'")

@@ -4,6 +4,7 @@ Columns are converted as a whole. Texts are checked once for each that is differ
 looks singly only at those that may break a rule.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,13 +80,13 @@ class Decoder:
                 return self._by_value(index, unread)
         kind = column.type
         if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
-            column = column.cast(kind.value_type)
+            column, kind = column.cast(kind.value_type), kind.value_type
         elif _is_text(kind):
             column = column.dictionary_encode()
         if pa.types.is_dictionary(column.type):
             return self._by_value(index, column)
         if pa.types.is_decimal(kind):
-            column = column.cast(pa.float64())
+            column = _undecimal(column, self._schema.inputs[index])
         elif kind == pa.float16():
             column = column.cast(pa.float32())
         return self._numbers(index, column)
@@ -117,14 +118,26 @@ class Decoder:
     def _values(self, index: int, values: Any) -> tuple[Array, Sequence[tuple[int, str]]]:
         described = self._schema.inputs[index]
         if pa.types.is_binary(values.type):  # of a CSV, each to be read by itself
-            read, refused = texts.values(values.to_pylist(), described)
-            found, others = self._arrays.column(index, read)
-            bad = dict(refused)
-            return found, [*refused, *((at, texts.shown(why, read[at])) for at, why in others if at not in bad)]
+            return self._texts(index, values.to_pylist())
         array = values.to_numpy(zero_copy_only=False)
         if described.unknown == "accept" and described.datatype in {Datatype.BYTES, Datatype.ANY}:
             return array, ()  # they are texts, and any will do
         return self._arrays.column(index, array)
+
+    def _texts(self, index: int, found: Sequence[bytes]) -> tuple[Array, Sequence[tuple[int, str]]]:
+        """What these texts become: by the rules of JSON, as those do that are converted as a whole."""
+        described = self._schema.inputs[index]
+        read, refused = texts.values(found, described)
+        bad = dict(refused)
+        values = np.zeros(len(read), described.datatype.dtype)
+        for at in range(len(read)):
+            if at in bad:
+                continue
+            try:
+                values[at] = self._checks[index](read[at])
+            except Refused as error:
+                refused.append((at, texts.shown(str(error), read[at])))
+        return values, refused
 
     def _numbers(self, index: int, column: Any) -> tuple[Array, Sequence[tuple[int, str]]]:
         """A column of numbers or booleans, of which some may be missing."""
@@ -171,6 +184,14 @@ def refuse(refusals: Refusals, row: int, sentence: str) -> None:
     """Add a reason to those that a row is refused for."""
     before = refusals.get(row)
     refusals[row] = sentence if before is None else f"{before}; {sentence}"
+
+
+def _undecimal(column: Any, described: Input) -> Any:
+    """Decimals as integers where the model takes those: a double has no room for all of them."""
+    if described.datatype is Datatype.INT64:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return column.cast(pa.int64())
+    return column.cast(pa.float64())
 
 
 def _at(codes: Array, chosen: Array) -> list[tuple[int, int]]:

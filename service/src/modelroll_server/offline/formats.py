@@ -40,7 +40,7 @@ class Format:
         suffix: Of the files that are written.
         open: Opens a file to read.
         writer: Begins a file: the sink, its Arrow schema, and the options.
-        join: Writes finished files, of one schema, as one to a sink.
+        join: Writes finished files, of one schema and the options, as one to a sink.
         of_texts: Whether its files say nothing of what their columns hold.
     """
 
@@ -48,7 +48,7 @@ class Format:
     suffix: str
     open: Callable[[Place, Options], Source]
     writer: Callable[[Any, Any, Options], Writer]
-    join: Callable[[Sequence[Place], Any], None]
+    join: Callable[[Sequence[Place], Any, Options], None]
     of_texts: bool = False
 
 
@@ -118,7 +118,7 @@ class _CsvWriter:
         self._writer.close()
 
 
-def _join_parquet(parts: Sequence[Place], sink: Any) -> None:
+def _join_parquet(parts: Sequence[Place], sink: Any, _options: Options) -> None:
     """Row groups are copied as they are; what they hold is not decoded."""
     merged = footer.Merged()
     sink.write(footer.MAGIC)
@@ -135,7 +135,7 @@ def _join_parquet(parts: Sequence[Place], sink: Any) -> None:
     sink.write(merged.end())
 
 
-def _join_arrow(parts: Sequence[Place], sink: Any) -> None:
+def _join_arrow(parts: Sequence[Place], sink: Any, _options: Options) -> None:
     writer = None
     for part in parts:
         with part.open(in_order=True) as file:
@@ -148,7 +148,7 @@ def _join_arrow(parts: Sequence[Place], sink: Any) -> None:
     writer.close()
 
 
-def _join_csv(parts: Sequence[Place], sink: Any) -> None:
+def _join_csv(parts: Sequence[Place], sink: Any, options: Options) -> None:
     """Each part begins with the same names, which the result has once."""
     names = 0
     for part in parts:
@@ -157,13 +157,13 @@ def _join_csv(parts: Sequence[Place], sink: Any) -> None:
             file.seek(names)
             _copy(file, sink, size - names)
             if not names:
-                names = _names(file)
+                names = _names(file, options.delimiter)
 
 
-def _names(file: Any) -> int:
+def _names(file: Any, delimiter: str) -> int:
     """Bytes of the first record, which quotes names that have line ends in them."""
     file.seek(0)
-    for ends in Scanner(",").ends(iter(lambda: file.read(_BLOCK), b"")):
+    for ends in Scanner(delimiter).ends(iter(lambda: file.read(_BLOCK), b"")):
         if len(ends.offsets):
             return int(ends.offsets[0])
     return 0

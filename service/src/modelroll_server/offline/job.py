@@ -230,9 +230,10 @@ class Job:
     def _check_apart(self, data: dataset.Dataset) -> None:
         """An output among the input would be input to the next run."""
         listing, parts = data.listing, self._parts.directory.path
-        if any(file.path == self._out.path or file.path.startswith(f"{parts}/") for file in listing.files) or (
-            listing.is_directory and self._out.path.startswith(f"{listing.root.rstrip('/')}/")
-        ):
+        for place in (self._out, self._rejects):
+            if listing.would_have(place):
+                raise BatchFailed(f"{place} lies in the input: write it to another place")
+        if any(file.path.startswith(f"{parts}/") for file in listing.files):
             raise BatchFailed(f"{self._out} lies in the input: write it to another place")
 
     def _check_unchanged(self, data: dataset.Dataset) -> None:
@@ -327,7 +328,7 @@ class Job:
 
     def _join(self, files: list[places.Place], place: places.Place) -> None:
         with place.replacing(self._parts.directory, for_good=True) as sink:
-            self._format.join(files, sink)
+            self._format.join(files, sink, self._options)
 
     def _summary(self, done: Assembled, out: places.Place) -> Summary:
         rejects = self._rejects if out is self._out else out

@@ -6,6 +6,7 @@ Owns how a file is found, told from its successor, and replaced as a whole. Know
 import contextlib
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import glob_translate
 
 from modelroll_server.errors import BatchFailed
 
@@ -225,11 +227,21 @@ class Listing:
         root: The directory that the files are in, or below.
         files: At least one, sorted by path.
         is_directory: Whether all that lies in the root was meant.
+        pattern: Of their paths, where it was a glob.
     """
 
     root: str
     files: list[Place]
     is_directory: bool
+    pattern: str | None = None
+
+    def would_have(self, place: Place) -> bool:
+        """Whether a file there is input, or would be to the next run."""
+        if self.is_directory:
+            return place.path.startswith(f"{self.root.rstrip('/')}/")
+        if self.pattern is not None:
+            return re.fullmatch(glob_translate(self.pattern), place.path) is not None
+        return any(file.path == place.path for file in self.files)
 
 
 def listing(url: str, suffixes: frozenset[str]) -> Listing:
@@ -257,7 +269,7 @@ def listing(url: str, suffixes: frozenset[str]) -> Listing:
     if not matches:
         raise BatchFailed(f"nothing matches {url}")
     plain = named.path[: min(at for at, letter in enumerate(named.path) if letter in _MAGIC)]
-    return Listing(plain.rpartition("/")[0], matches, is_directory=False)
+    return Listing(plain.rpartition("/")[0], matches, is_directory=False, pattern=named.path)
 
 
 def _is_data(relative: str, suffixes: frozenset[str]) -> bool:

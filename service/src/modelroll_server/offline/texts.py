@@ -40,11 +40,22 @@ def read(column: Any, described: Input) -> tuple[Any, Any]:
     if described.datatype is Datatype.BYTES:
         return found, None
     if described.datatype in _ARROW:
+        trimmed = pc.utf8_trim_whitespace(found)
         try:
-            return pc.utf8_trim_whitespace(found).cast(_ARROW[described.datatype]), None
+            numbers = trimmed.cast(_ARROW[described.datatype])
         except pa.ArrowInvalid:
             pass
+        else:
+            if not _is_more_than_numbers(trimmed, numbers):
+                return numbers, None
     return column, column.dictionary_encode()
+
+
+def _is_more_than_numbers(found: Any, numbers: Any) -> bool:
+    """Whether Arrow took something that is no number here: 0x10, inf, NAN, 1e999."""
+    if pa.types.is_integer(numbers.type):
+        return bool(pc.any(pc.match_substring(found, "x", ignore_case=True)).as_py())
+    return not pc.all(pc.is_finite(numbers), min_count=0).as_py()
 
 
 def values(found: Sequence[bytes], described: Input) -> tuple[Array, list[tuple[int, str]]]:
@@ -65,14 +76,24 @@ def value(text: str, described: Input) -> Any:
     if text in missing.SPELLINGS:
         return text if kind is Datatype.BYTES and described.missing == "refuse" else None
     if kind is Datatype.ANY:
-        return json.loads(text) if _JSON_NUMBER.fullmatch(text) or text in _BOOLEANS else text
+        if not (_JSON_NUMBER.fullmatch(text) or text in _BOOLEANS):
+            return text
+        try:
+            return json.loads(text)
+        except ValueError:  # as below
+            return text
     if kind is Datatype.BYTES:
         return text
     if kind is Datatype.BOOL:
         return _BOOLEANS.get(text.lower(), text)
     if not _NUMBER.fullmatch(text.strip()):
         return text
-    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+    if not text.strip().lstrip("+-").isdigit():
+        return float(text)
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python reads
+        return text
 
 
 def shown(sentence: str, value: Any) -> str:
