@@ -42,7 +42,7 @@
 {{- with .Values.tls.secretName }}
 - name: tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - key: tls.crt
         path: tls.crt
@@ -53,16 +53,16 @@
 {{- if .name }}
 - name: client-ca
   secret:
-    secretName: {{ .name }}
+    secretName: {{ .name | quote }}
     items:
-      - key: {{ .key }}
+      - key: {{ .key | quote }}
         path: ca.crt
 {{- end }}
 {{- end }}
 {{- with .Values.auth.tokensSecret.name }}
 - name: tokens
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -71,7 +71,7 @@
 {{- with .Values.tls.secretName }}
 - name: tls
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - key: tls.crt
         path: tls.crt
@@ -79,7 +79,7 @@
 {{- with .Values.auth.tokensSecret.name }}
 - name: tokens
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
 

@@ -62,8 +62,8 @@ fall back to 1, until the autoscaler acts. So it says the number that is there, 
 - name: SIGNING_PUBLIC_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+      name: {{ .name | quote }}
+      key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -100,8 +100,8 @@ fall back to 1, until the autoscaler acts. So it says the number that is there, 
 - name: CACHE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+      name: {{ .name | quote }}
+      key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 {{- if $.Values.valkey.enabled }}
@@ -112,8 +112,8 @@ fall back to 1, until the autoscaler acts. So it says the number that is there, 
 - name: CACHE_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+      name: {{ .name | quote }}
+      key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -177,7 +177,7 @@ fall back to 1, until the autoscaler acts. So it says the number that is there, 
 {{- define "modelroll.server.volumes" -}}
 - name: models
   persistentVolumeClaim:
-    claimName: {{ include "modelroll.claim" . }}
+    claimName: {{ include "modelroll.claim" . | quote }}
 # One volume, so that the three files always change together.
 - name: target
   projected:

@@ -19,22 +19,22 @@
   {{- else }}
   valueFrom:
     secretKeyRef:
-      name: {{ .urlSecret.name }}
-      key: {{ .urlSecret.key }}
+      name: {{ .urlSecret.name | quote }}
+      key: {{ .urlSecret.key | quote }}
   {{- end }}
 {{- with .credentialsSecret }}
 {{- if .name }}
 - name: STREAM_USER
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .userKey }}
+      name: {{ .name | quote }}
+      key: {{ .userKey | quote }}
       optional: true
 - name: STREAM_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .passwordKey }}
+      name: {{ .name | quote }}
+      key: {{ .passwordKey | quote }}
 {{- end }}
 {{- end }}
 {{- with .sasl }}

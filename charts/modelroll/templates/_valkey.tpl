@@ -14,8 +14,8 @@
 - name: {{ .name }}
   valueFrom:
     secretKeyRef:
-      name: {{ include "modelroll.valkey.secret" .root }}
-      key: {{ .key }}
+      name: {{ include "modelroll.valkey.secret" .root | quote }}
+      key: {{ .key | quote }}
 {{- end }}
 
 {{/* Environment of the servers. */}}
