@@ -1,8 +1,9 @@
 """Reads a chart's values.yaml with its comments, and makes a JSON Schema and tables of it.
 
 A value's comment stands directly above its key. `# -- text` is the description of a leaf and is required; a comment
-without the dashes describes a section. `# @schema {…}`, JSON on one line, adds to the type that the default shows. A
-map with `# --` is a leaf. A section may not be null. Knows nothing of this chart's own keys.
+without the dashes describes a section. `# @schema {…}`, JSON on one line, adds to the type that the default shows, or
+has a `$ref` to a shape. A map with `# --` is a leaf. No value may be null but a leaf whose type says so. Knows nothing
+of this chart's own keys.
 """
 
 import json
@@ -83,7 +84,7 @@ def _read_comment(lines: list[str], key_line: int, path: str) -> tuple[str, dict
 
 
 def _leaf_schema(path: str, default: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    if "type" in schema:
+    if schema.keys() & {"type", "$ref"}:
         return schema
     kind = TYPES.get(type(default))
     if kind is None:
@@ -91,22 +92,34 @@ def _leaf_schema(path: str, default: Any, schema: dict[str, Any]) -> dict[str, A
     return {"type": kind} | schema
 
 
-def values_schema(values: tuple[Value, ...]) -> dict[str, Any]:
-    """JSON Schema of the values: closed, but for `global`, which Helm gives to a chart within another."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values"} | _section_schema(values)
-    schema["properties"]["global"] = {"type": "object"}
-    return schema
+def values_schema(values: tuple[Value, ...], shapes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """JSON Schema of the values: closed, but for `global`, which Helm gives to a chart within another.
+
+    Args:
+        values: As read.
+        shapes: Schemas that `$ref` of a value names, or of another shape, as `#/$defs/` and the key here.
+    """
+    section = _section_schema(values, shapes)
+    section["properties"]["global"] = {"type": "object"}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Values"} | section
+    return schema | ({"$defs": shapes} if shapes else {})
 
 
-def _section_schema(values: tuple[Value, ...]) -> dict[str, Any]:
+def _section_schema(values: tuple[Value, ...], shapes: dict[str, dict[str, Any]]) -> dict[str, Any]:
     properties = {}
     for value in values:
-        own = _section_schema(value.values) if value.values else value.schema
+        own = _section_schema(value.values, shapes) if value.values else value.schema
         properties[value.name] = {"description": value.text} | own if value.text else own
     closed = {"type": "object", "additionalProperties": False, "properties": properties}
-    # Helm takes out what a user sets to null before it looks here, and templates look into every section.
-    sections = [value.name for value in values if value.values]
-    return closed | ({"required": sections} if sections else {})
+    # Helm takes out what a user sets to null before it looks here, and templates take what values.yaml has to be there.
+    required = [value.name for value in values if value.values or not _may_be_null(value.schema, shapes)]
+    return closed | ({"required": required} if required else {})
+
+
+def _may_be_null(schema: dict[str, Any], shapes: dict[str, dict[str, Any]]) -> bool:
+    if "$ref" in schema:
+        return _may_be_null(shapes[schema["$ref"].removeprefix("#/$defs/")], shapes)
+    return "null" in schema["type"]
 
 
 def table(values: tuple[Value, ...]) -> str:

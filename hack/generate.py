@@ -41,7 +41,8 @@ class Missing(Exception):
 def chart_files() -> Iterator[tuple[Path, str]]:
     """What follows from values.yaml and the CRD, without any tool."""
     values = read_values((ROOT / CHART / "values.yaml").read_text())
-    yield CHART / "values.schema.json", json.dumps(values_schema(values), indent=2) + "\n"
+    shapes = yaml.safe_load((ROOT / "hack/chart_shapes.yaml").read_text())
+    yield CHART / "values.schema.json", json.dumps(values_schema(values, shapes), indent=2) + "\n"
     heading = "# Values of the chart\n\nGenerated from charts/modelroll/values.yaml by `make generate`.\n\n"
     yield Path("docs/values.md"), heading + table(values)
     readme = (ROOT / CHART / "README.md").read_text()

@@ -49,6 +49,32 @@ def namespace() -> Iterator[str]:
             'networkPolicy.egress=[{"ports":[{"port":4317}]}]',
             'networkPolicy.apiServer.to=[{"ipBlock":{"cidr":"10.0.0.1/32"}}]',
         ),
+        (
+            'tolerations=[{"key":"a","value":"b"},{"operator":"Exists","effect":"NoExecute","tolerationSeconds":5}]',
+            (
+                'affinity={"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":'
+                '[{"matchExpressions":[{"key":"a","operator":"Exists"}]}]}}}'
+            ),
+            (
+                'autoscaling.behavior={"scaleUp":{"selectPolicy":"Min","policies":'
+                '[{"type":"Percent","value":50,"periodSeconds":1800}]}}'
+            ),
+            (
+                'networkPolicy.clients=[{"podSelector":{"matchExpressions":[{"key":"a","operator":"NotIn","values":["b"]}]}},'
+                '{"ipBlock":{"cidr":"10.0.0.0/8","except":["10.1.0.0/16"]}},'
+                '{"ipBlock":{"cidr":"fd00::/8","except":["fdff:ffff::/32"]}}]'
+            ),
+            'networkPolicy.egress=[{"ports":[{"port":8000,"endPort":8100,"protocol":"SCTP"},{"port":"https"}]}]',
+            'env=[{"name":"a.b-C","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}}]',
+            'commonLabels={"example.com/team":"a_B.c","empty":""}',
+            "podSecurityContext.runAsUser=null",
+            "resources.requests.memory=1.5G",
+            "resources.limits.memory=1610612736",
+            (
+                'batch.jobs={"nightly":{"in":"s3://a","out":"s3://b/$(JOB_NAME).csv","schedule":"0 22-23,0 ? 2-Mar *",'
+                '"timeZone":"America/Argentina/Buenos_Aires","resources":{"limits":{"cpu":1.5}}}}'
+            ),
+        ),
     ],
 )
 def test_the_api_server_takes_every_object(namespace: str, settings: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -35,16 +36,40 @@ def test_everything_generated_is_up_to_date() -> None:
 
 
 def test_comments_become_a_closed_schema() -> None:
-    schema = values_schema(read_values(SMALL))
+    schema = values_schema(read_values(SMALL), {})
     assert schema["properties"]["section"] == {
         "description": "A section.",
         "type": "object",
         "additionalProperties": False,
         "properties": {"count": {"description": "How many, in two lines.", "type": "integer", "minimum": 1}},
+        "required": ["count"],
     }
     assert schema["additionalProperties"] is False
-    assert schema["required"] == ["section"], "a section that was set to null is not there"
+    assert schema["required"] == ["section", "map"], "what was set to null is not there"
     assert schema["properties"]["map"] == {"description": "A map of anything.", "type": "object"}
+
+
+def test_what_may_be_null_may_be_missing() -> None:
+    source = """
+# -- A number, or none.
+# @schema {"type": ["integer", "null"]}
+own: null
+# -- A shape with null.
+# @schema {"$ref": "#/$defs/amount"}
+shaped: 1
+# -- A shape of a shape, without.
+# @schema {"$ref": "#/$defs/name"}
+named: a
+"""
+    shapes: dict[str, dict[str, Any]] = {
+        "amount": {"type": ["number", "null"]},
+        "name": {"$ref": "#/$defs/word"},
+        "word": {"type": "string"},
+    }
+    schema = values_schema(read_values(source), shapes)
+    assert schema["required"] == ["named"]
+    assert schema["properties"]["shaped"] == {"description": "A shape with null.", "$ref": "#/$defs/amount"}
+    assert schema["$defs"] == shapes
 
 
 def test_comments_become_a_table_of_leaves() -> None:
