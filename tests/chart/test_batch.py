@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from chart.rendering import CHART, Object, environment, pod_of, render, template
 from modelroll_server import errors
 from modelroll_server.cli import main
 from modelroll_server.cli.batch_job import OPTIONS
+from modelroll_server.offline.formats import SUFFIXES
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -144,6 +146,25 @@ def test_what_a_job_says_goes_before_the_defaults() -> None:
             ({"schedule": schedule, "options": ["--overwrite"]}, f'batch.jobs.all.schedule "{schedule}" is none')
             for schedule in ("hello", "0 0 * *", "0 0 * * * *", "60 * * * *", "* * * * 7", "*/0 * * * *", "@often")
         ),
+        *(
+            ({"schedule": schedule, "options": ["--overwrite"]}, "has a range that ends before it begins")
+            for schedule in ("0 22-5 * * *", "0 0 * nov-Feb *")
+        ),
+        *(
+            ({"schedule": schedule, "options": ["--overwrite"]}, "never comes: none of its months has such a day")
+            for schedule in ("0 0 30 feb *", "0 0 31 4,11 ?")
+        ),
+        *(
+            ({"schedule": "@daily", "options": ["--overwrite"], "timeZone": zone}, f'timeZone "{zone}" is none')
+            for zone in ("Local", "Berlin", "europe/berlin", "UTC+2")
+        ),
+        ({"out": "scored"}, "writes scored, whose name does not say in which format: let it end with .parquet"),
+        ({"out": "$(JOB_NAME)"}, "writes $(JOB_NAME), whose name does not say in which format"),
+        ({"out": "rows/scored.csv"}, "writes rows/scored.csv, which lies in what it reads (rows)"),
+        ({"in": "/data/", "out": "scored.csv"}, "writes scored.csv, which lies in what it reads (/data/)"),
+        ({"in": "rows/*.csv", "out": "rows/$(JOB_NAME).csv"}, "which lies in what it reads (rows/*.csv)"),
+        (BUCKET | {"out": "s3://bucket/rows/a.csv"}, "which lies in what it reads (s3://bucket/rows)"),
+        ({"out": "../scored.csv"}, "names ../scored.csv, which may have no '..' segment"),
         ({"in": "data.csv", "out": "data.csv"}, "batch.jobs.all reads and writes data.csv"),
         ({"in": "/data/./data.csv", "out": "data.csv"}, "batch.jobs.all reads and writes data.csv"),
         ({"in": "s3://b/rows/", "out": "s3://b/rows"}, "batch.jobs.all reads and writes s3://b/rows"),
@@ -183,11 +204,37 @@ def test_two_jobs_that_write_to_one_place_are_refused() -> None:
     assert render(f"batch.jobs={json.dumps(taken)}")
 
 
-@pytest.mark.parametrize(
-    "schedule", ["30 2 * * *", "*/15 8-18 1,15 jan-Mar,12 MON-fri", "0 0 1 1 0", "@every 1h30m", "5/10 ? * * 6"]
-)
-def test_a_schedule_as_kubernetes_takes_it_is_taken(schedule: str) -> None:
-    assert rendered(schedule=schedule, options=["--overwrite"])["spec"]["schedule"] == schedule
+def together(many: list[dict[str, Any]]) -> list[Object]:
+    """Jobs that are rendered at once, each with an `out` of its own unless it says one."""
+    asked = {f"j{number}": JOB | {"out": f"{number}.csv"} | job for number, job in enumerate(many)}
+    objects = render(f"batch.jobs={json.dumps(asked)}")
+    return [one for name in asked for (_, each), one in objects.items() if f"{each}-".startswith(f"churn-{name}-")]
+
+
+def test_schedules_and_time_zones_as_kubernetes_takes_them_are_taken() -> None:
+    schedules = ["30 2 * * *", "*/15 8-18 1,15 jan-Mar,12 MON-fri", "0 0 1 1 0", "@every 1h30m", "5/10 ? * * 6"]
+    schedules += ["0 22-23,0-5 * * *", "0 0 29 2 *", "0 0 30 2 1", "0 0 31 1,2 *", "0 0 31 */3 *"]
+    made = together([{"schedule": one, "options": ["--overwrite"]} for one in schedules])
+    assert [one["spec"]["schedule"] for one in made] == schedules
+    # Of each area one, and those that are in none.
+    zones = {one.partition("/")[0]: one for one in zoneinfo.available_timezones() - {"localtime", "Factory"}}
+    daily = {"schedule": "@daily", "options": ["--overwrite"]}
+    asked = {f"j{at}": JOB | daily | {"out": f"{at}.csv", "timeZone": one} for at, one in enumerate(zones.values())}
+    taken = template(f"batch.jobs={json.dumps(asked)}")
+    assert taken.returncode == 0, taken.stderr
+
+
+def test_what_the_command_would_write_is_taken() -> None:
+    outs = [f"a{suffix}" for suffix in SUFFIXES] + [
+        "B.CSV",
+        "rows2/a.csv",
+        "/data/c.csv",
+        "d-$(JOB_NAME).csv",
+        "$(OUT)",
+    ]
+    args = [pod_of(one)["containers"][0]["args"][-1] for one in together([{"out": out} for out in outs])]
+    assert args == outs
+    assert together([{"in": "rows/*.csv", "out": "rows/scored/a.csv"}])
 
 
 def test_a_name_that_is_too_long() -> None:

@@ -56,8 +56,8 @@ def test_the_longest_release_can_be_installed(release: str) -> None:
 
 
 def test_the_longest_names_of_batch_jobs_can_be_installed() -> None:
-    nightly = {"in": "rows", "out": "nightly", "claim": "d", "schedule": "0 2 * * *", "options": ["--overwrite"]}
-    given = {"nightly": nightly, "o": {"in": "rows", "out": "once", "claim": "d"}}
+    nightly = {"in": "rows", "out": "nightly.csv", "claim": "d", "schedule": "0 2 * * *", "options": ["--overwrite"]}
+    given = {"nightly": nightly, "o": {"in": "rows", "out": "once.csv", "claim": "d"}}
     objects = render(f"batch.jobs={json.dumps(given)}", release="r" * (CRON_JOB - len("-nightly")))
     assert max(len(name) for kind, name in objects if kind == "CronJob") == CRON_JOB
     require_short(objects)
@@ -66,7 +66,7 @@ def test_the_longest_names_of_batch_jobs_can_be_installed() -> None:
 @pytest.mark.parametrize(("indexes", "most"), [(1, 52), (10, 52), (11, 51), (100_000, 48)])
 def test_a_name_leaves_room_for_the_indexes_of_its_pods(indexes: int, most: int) -> None:
     """The API server refuses an Indexed Job of which the last index' pod would have a name of more than 63."""
-    given = {"a": {"in": "rows", "out": "out", "claim": "d", "indexes": indexes}}
+    given = {"a": {"in": "rows", "out": "out.csv", "claim": "d", "indexes": indexes}}
     longest, longer = (template(f"batch.jobs={json.dumps(given)}", release="r" * (most - 2 + more)) for more in (0, 1))
     assert longest.returncode == 0, longest.stderr
     assert f"Kubernetes takes {most} characters" in longer.stderr

@@ -251,7 +251,24 @@ SELECTOR = {"podSelector": {"matchLabels": {"app": "shop"}}}
     [
         *(
             (f'networkPolicy.clients=[{{"ipBlock":{{"cidr":"{cidr}"}}}}]', "networkPolicy.clients has an ipBlock with")
-            for cidr in ("anywhere", "10.0.0.0", "10.0.0.0/33", "10.0.0.256/8", "fd00::/129", "fd00/8")
+            for cidr in ("anywhere", "10.0.0.0", "10.0.0.0/33", "10.0.0.256/8", "fd00::/129", "fd00/8", "1::2::3/16")
+        ),
+        *(
+            (
+                f'networkPolicy.dns.to=[{{"ipBlock":{{"cidr":"{cidr}","except":["{part}"]}}}}]',
+                f"dns.to has an ipBlock of {cidr} with except {part}, which must be a smaller block within it",
+            )
+            for cidr, part in (
+                ("10.0.0.0/8", "11.0.0.0/16"),
+                ("10.0.0.0/8", "10.0.0.0/8"),
+                ("10.1.0.0/16", "10.0.0.0/8"),
+                ("fd00::/15", "fd02::/16"),
+                ("::/0", "10.0.0.0/8"),
+            )
+        ),
+        (
+            'networkPolicy.egress=[{"ports":[{"port":443,"endPort":80}]}]',
+            "networkPolicy.egress[0].ports has an endPort (80) that is less than its port (443)",
         ),
         ('networkPolicy.clients=[{"ipBlock":{}}]', "with no cidr, which is no CIDR"),
         ('networkPolicy.dns.to=[{"ipBlock":{"cidr":"10.0.0.0/8","except":["10"]}}]', "dns.to has an ipBlock with 10,"),
@@ -274,7 +291,9 @@ def test_an_address_that_is_none_is_refused_with_a_sentence(setting: str, senten
 
 
 def test_addresses_as_kubernetes_takes_them_are_taken() -> None:
-    peers = [BLOCK, SELECTOR, *({"ipBlock": {"cidr": one}} for one in ("0.0.0.0/0", "::/0", "fd00:1::/64"))]
+    cidrs = ("0.0.0.0/0", "::/0", "fd00:1::/64", "::ffff:10.0.0.0/104", "1:2:3:4:5:6:7:8/128")
+    peers = [BLOCK, SELECTOR, *({"ipBlock": {"cidr": one}} for one in cidrs)]
+    peers += [{"ipBlock": {"cidr": "fd00::/15", "except": ["fd01::/16"]}}]
     settings = (
         f"networkPolicy.clients={json.dumps(peers)}",
         f"networkPolicy.egress={json.dumps([{'to': peers}, {'ports': [{'port': 5432}]}])}",

@@ -124,6 +124,8 @@ def test_a_weight_of_nothing_is_a_weight() -> None:
             "ingress.tls has the host c.d, which ingress.hosts has not",
         ),
         (("ingress.enabled=true", "ingress.path=predict"), "/ingress/path"),
+        (("ingress.enabled=true", "ingress.path=/a//b"), 'ingress.path "/a//b" is none that requests can begin with'),
+        ((*GATEWAY, "gateway.path=/a/../b"), 'gateway.path "/a/../b" is none'),
         (("ingress.enabled=true", "ingress.hosts[0]=https://a.b"), "/ingress/hosts"),
         ((*GATEWAY, 'gateway.backends=[{"name":"b"}]'), "missing property 'weight'"),
         ((*GATEWAY, "gateway.sessionPersistence.type=Cookie"), "'sessionPersistence' not allowed"),

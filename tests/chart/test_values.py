@@ -1,14 +1,32 @@
 """What the chart refuses: values that are wrong by themselves (the schema) and those that contradict each other."""
 
+import re
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from chart.rendering import CHART, template
+from chart.rendering import CHART, render, template
+from hack.chart_values import Value, read_values
 
 pytestmark = pytest.mark.needs("helm")
 
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY----- …"
+SPREAD = '{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway"}'
+STREAM = ("stream.enabled=true", "stream.input=rows", "stream.url=redis://redis")
+# What values are called that may be null: an amount of CPU or memory, a number that others decide, a security context.
+NULLABLE = {
+    "cpu",
+    "memory",
+    "replicas",
+    "nodePort",
+    "parallelism",
+    "deadlineSeconds",
+    "podSecurityContext",
+    "securityContext",
+}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +88,86 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
     assert where in result.stderr
 
 
+# By where the schema finds fault, each with what is wrong there.
+WRONG_SHAPES: dict[str, str] = {
+    "/resources/requests/memory": 'resources.requests={"memory":"384m"}',
+    "/resources/limits/memory": 'resources.limits={"memory":"1 Gi"}',
+    "/resources/requests/cpu": "resources.requests.cpu=-1",
+    "/operator/resources/limits/cpu": "operator.resources.limits.cpu=2 CPUs",
+    "/batch/defaults/resources/limits/memory": "batch.defaults.resources.limits.memory=2gb",
+    "/batch/jobs/a/resources/limits/cpu": 'batch.jobs={"a":{"in":"a","out":"b","resources":{"limits":{"cpu":"lots"}}}}',
+    "/tmpSizeLimit": "tmpSizeLimit=64 MB",
+    "/image/repository": "image.repository=registry/server:1.0",
+    "/operator/image/repository": "operator.image.repository=https://registry/operator",
+    "/image/tag": "image.tag=1.0 ",
+    "/priorityClassName": "priorityClassName=My Class",
+    "/serviceAccount/name": "serviceAccount.name=My_Account",
+    "/persistence/storageClassName": "persistence.storageClassName=Fast",
+    "/cache/urlSecret/name": "cache.urlSecret.name=My Secret",
+    "/cache/urlSecret/key": "cache.urlSecret.key=my key",
+    "/commonLabels/team": "commonLabels.team=data science",
+    "/podLabels": 'podLabels={"a b":"c"}',
+    "/podAnnotations": 'podAnnotations={"a b":"c"}',
+    "/nodeSelector/disk": "nodeSelector.disk=s s d",
+    "/tolerations/0/operator": 'tolerations=[{"key":"gpu","operator":"Exist"}]',
+    "/operator/tolerations/0/operator": 'operator.tolerations=[{"key":"gpu","operator":"Exists","value":"a"}]',
+    "/valkey/tolerations/0/effect": 'valkey.tolerations=[{"key":"a","effect":"NoSchedule","tolerationSeconds":5}]',
+    "/affinity": 'affinity={"nodeAfinity":{}}',
+    "/topologySpreadConstraints/0/whenUnsatisfiable": (
+        'topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"a","whenUnsatisfiable":"Never"}]'
+    ),
+    "/env/0/name": 'env=[{"name":"A=B"}]',
+    "/imagePullSecrets/0/name": 'imagePullSecrets=[{"name":""}]',
+    "/autoscaling/behavior/scaleUp/policies/0/type": (
+        'autoscaling.behavior={"scaleUp":{"policies":[{"type":"Pod","value":1,"periodSeconds":60}]}}'
+    ),
+    "/podDisruptionBudget/maxUnavailable": "podDisruptionBudget.maxUnavailable=150%",
+    "/ingress/hosts/0": 'ingress.hosts=["10.0.0.1"]',
+    "/networkPolicy/clients/0/podSelector": 'networkPolicy.clients=[{"podSelector":{"matchlabels":{}}}]',
+    "/networkPolicy/management/0/ipBlock": 'networkPolicy.management=[{"ipBlock":{"cidr":"::/0","exept":[]}}]',
+    "/networkPolicy/egress/0/ports/0/protocol": 'networkPolicy.egress=[{"ports":[{"port":1,"protocol":"tcp"}]}]',
+    "/networkPolicy/egress/1/to/0": 'networkPolicy.egress[1]={"to":[{}]}',
+    "/monitoring/rules/alertLabels": "monitoring.rules.alertLabels.a-b=c",
+    "/monitoring/dashboard/labels/a": "monitoring.dashboard.labels.a=b c",
+}
+
+
+def test_what_kubernetes_would_not_take_is_refused_where_it_stands() -> None:
+    said = template(*WRONG_SHAPES.values()).stderr
+    found = set(re.findall(r"^ *- at '([^']*)'", said, re.MULTILINE))
+    assert not WRONG_SHAPES.keys() - found, said
+
+
+def leaves(value: Value) -> list[Value]:
+    return [leaf for inner in value.values for leaf in leaves(inner)] if value.values else [value]
+
+
+def nulls(paths: list[str]) -> str:
+    """A values file with these values set to null."""
+    values: dict[str, Any] = {}
+    for path in paths:
+        section = values
+        for key in path.split(".")[:-1]:
+            section = section.setdefault(key, {})
+        section[path.rpartition(".")[2]] = None
+    return yaml.safe_dump(values)
+
+
+def test_each_value_is_refused_by_name_when_it_is_null_or_may_be_null(tmp_path: Path) -> None:
+    paths = [leaf.path for value in read_values((CHART / "values.yaml").read_text()) for leaf in leaves(value)]
+    file = tmp_path / "values.yaml"
+    file.write_text(nulls(paths))
+    said = template("model.path=null", values=file).stderr
+    missing = re.findall(r"^ *- at '([^']*)': missing propert(?:y|ies) (.*)$", said, re.MULTILINE)
+    refused = {f"{at}/{key}"[1:].replace("/", ".") for at, keys in missing for key in re.findall(r"'([^']*)'", keys)}
+    taken = [path for path in paths if path not in refused]
+    assert refused <= set(paths)
+    assert {path.rpartition(".")[2] for path in taken} == NULLABLE, "values.yaml says of each what null means"
+    file.write_text(nulls(taken))
+    job = 'batch.jobs={"all":{"in":"s3://a","out":"s3://b.csv"}}'
+    assert render("autoscaling.enabled=false", "valkey.enabled=true", *STREAM, job, values=file)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -122,6 +220,29 @@ def test_the_schema_refuses(setting: str, where: str) -> None:
             ("operator.resources.requests.memory=1Gi",),
             "operator.resources.requests.memory (1Gi) is more than operator.resources.limits.memory (256Mi)",
         ),
+        (
+            ("resources.requests.memory=2G",),
+            "resources.requests.memory (2G) is more than resources.limits.memory (1Gi)",
+        ),
+        (
+            ("resources.requests.memory=1.5Gi", "resources.limits.memory=1073741824"),
+            "resources.requests.memory (1.5Gi) is more than resources.limits.memory (1073741824)",
+        ),
+        (
+            ("batch.defaults.resources.limits.memory=512Mi",),
+            "batch.defaults.resources.requests.memory (1Gi) is more than batch.defaults.resources.limits.memory",
+        ),
+        (("service.port=50051",), "service.port and service.grpcPort are both 50051"),
+        (
+            ("securityContext.runAsUser=0",),
+            "has runAsUser 0 and runAsNonRoot true: the kubelet would start no container",
+        ),
+        (
+            (f"topologySpreadConstraints=[{SPREAD},{SPREAD}]",),
+            "topologySpreadConstraints has zone with ScheduleAnyway twice",
+        ),
+        (('env=[{"name":"A","value":"1"},{"name":"A","value":"2"}]',), "env has A twice"),
+        (('env=[{"name":"A","value":"1","valueFrom":{"fieldRef":{}}}]',), "env has A with value and valueFrom"),
         (("service.nodePort=30080",), "service.nodePort is set and service.type is ClusterIP"),
         (("drain.delaySeconds=15",), "drain.terminationGracePeriodSeconds (60) is less than"),
         (("probes.readiness.periodSeconds=3",), "twice drain.delaySeconds + 17 for the readiness probe to notice"),
@@ -170,6 +291,11 @@ def test_a_path_on_the_claim_is_taken(path: str) -> None:
 def test_a_release_that_cannot_name_a_service_is_refused(release: str) -> None:
     assert "cannot name a Service" in template(release=release).stderr
     assert template("fullnameOverride=churn", release=release).returncode == 0
+
+
+@pytest.mark.parametrize("release", ["no", "null"])
+def test_a_release_whose_name_is_no_text_in_yaml_is_refused(release: str) -> None:
+    assert f'The release\'s name "{release}" is no text in YAML' in template(release=release).stderr
 
 
 def test_the_chart_can_stand_within_another() -> None:

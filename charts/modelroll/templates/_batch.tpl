@@ -40,12 +40,58 @@
 ^(\s*{{ join "\\s+" $fields }}\s*|@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every ([0-9]+(\.[0-9]+)?(s|m|h))+)$
 {{- end }}
 
+{{/* What is wrong with the schedule of a CronJob; empty when nothing is. */}}
+{{- define "modelroll.batch.unscheduled" -}}
+{{- $plain := lower . -}}
+{{- range $number, $name := list "sun" "mon" "tue" "wed" "thu" "fri" "sat" -}}
+{{- $plain = replace $name (toString $number) $plain -}}
+{{- end -}}
+{{- range $before, $name := list "jan" "feb" "mar" "apr" "may" "jun" "jul" "aug" "sep" "oct" "nov" "dec" -}}
+{{- $plain = replace $name (add1 $before | toString) $plain -}}
+{{- end -}}
+{{- if not (regexMatch (include "modelroll.batch.schedules" .) .) -}}
+is none: it may be five fields as in cron (minute, hour, day of the month, month, day of the week from 0 for Sunday to 6), such as 30 2 * * *, or @daily and its like.
+{{- else if regexMatch "\\s(3[01]([-,]3[01])*\\s+0?2|31\\s+(0?[2469]|11)(,(0?[2469]|11))*)\\s+[*?]\\s*$" $plain -}}
+never comes: none of its months has such a day.
+{{- else -}}
+{{- $backwards := "" -}}
+{{- range regexFindAll "[0-9]+-[0-9]+" $plain -1 -}}
+{{- if gt (splitList "-" . | first | atoi) (splitList "-" . | last | atoi) -}}
+{{- $backwards = "has a range that ends before it begins: make two of it, such as 22-23,0-5 for 22-5." -}}
+{{- end -}}
+{{- end -}}
+{{- $backwards -}}
+{{- end -}}
+{{- end }}
+
+{{/* What names of time zones look like: an area and a place, or one of the few words that stand alone. */}}
+{{- define "modelroll.batch.zones" -}}
+{{- $areas := "Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Brazil|Canada|Chile|Etc|Europe|Indian|Mexico|Pacific|US" -}}
+{{- $alone := "CET|CST6CDT|Cuba|EET|EST|EST5EDT|Egypt|Eire|GB|GB-Eire|GMT|GMT[+-]?0|Greenwich|HST|Hongkong|Iceland|Iran|Israel|Jamaica|Japan|Kwajalein|Libya|MET|MST|MST7MDT|NZ|NZ-CHAT|Navajo|PRC|PST8PDT|Poland|Portugal|ROC|ROK|Singapore|Turkey|UCT|UTC|Universal|W-SU|WET|Zulu" -}}
+^(({{ $areas }})(/[A-Z][A-Za-z0-9_+-]*)+|{{ $alone }})$
+{{- end }}
+
 {{/* Where a path of a job leads, spelled in one way. Takes {root, job, path}. */}}
 {{- define "modelroll.batch.place" -}}
 {{- if contains "://" .path -}}
 {{- trimSuffix "/" .path -}}
 {{- else -}}
 {{- printf "%s:%s" (.job.claim | default (include "modelroll.claim" .root)) (trimPrefix "/data/" .path | clean) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What is wrong with where a job writes; empty when nothing is. What $(NAME) stands for is not known here. Takes {root, job}. */}}
+{{- define "modelroll.batch.misplaced" -}}
+{{- $in := include "modelroll.batch.place" (merge (dict "path" .job.in) .) -}}
+{{- $out := include "modelroll.batch.place" (merge (dict "path" .job.out) .) -}}
+{{- $below := hasSuffix ":." $in | ternary (trimSuffix "." $in) (printf "%s/" $in) -}}
+{{- $matched := printf "^%s$" (regexQuoteMeta $in | replace "\\*\\*" ".*" | replace "\\*" "[^/]*" | replace "\\?" "[^/]") -}}
+{{- if eq $in $out -}}
+reads and writes {{ .job.out }}: what it predicts would take the place of its input. Give it another out.
+{{- else if or (hasPrefix $below $out) (regexMatch $matched $out) -}}
+writes {{ .job.out }}, which lies in what it reads ({{ .job.in }}): another run would read what this one predicted. Give it an out elsewhere.
+{{- else if not (regexMatch "(?i)(\\.(parquet|pq|csv|tsv|arrow|feather|ipc)|\\$\\([A-Za-z0-9_.-]+\\))$" (regexReplaceAll "\\$\\(JOB_(NAME|UID)\\)" .job.out "")) -}}
+writes {{ .job.out }}, whose name does not say in which format: let it end with .parquet, .csv, .tsv, .arrow or .feather.
 {{- end -}}
 {{- end }}
 
@@ -104,7 +150,7 @@ template:
       {{- include "modelroll.selectorLabels" (dict "root" .root "component" "batch") | nindent 6 }}
   spec:
     restartPolicy: Never
-    serviceAccountName: {{ include "modelroll.serviceAccount" .root }}
+    serviceAccountName: {{ include "modelroll.serviceAccount" .root | quote }}
     automountServiceAccountToken: false
     enableServiceLinks: false
     securityContext:
@@ -141,7 +187,7 @@ template:
         {{- with .job.secret }}
         envFrom:
           - secretRef:
-              name: {{ . }}
+              name: {{ . | quote }}
         {{- end }}
         resources:
           {{- include "modelroll.resources" .job.resources | nindent 10 }}
@@ -166,11 +212,11 @@ template:
     volumes:
       - name: models
         persistentVolumeClaim:
-          claimName: {{ $models }}
+          claimName: {{ $models | quote }}
       {{- if not (has .job.claim (list "" $models)) }}
       - name: data
         persistentVolumeClaim:
-          claimName: {{ .job.claim }}
+          claimName: {{ .job.claim | quote }}
       {{- end }}
       - name: tmp
         emptyDir:

@@ -6,6 +6,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
 {{- fail (printf "The release's name %q cannot name a Service (lower-case letters, digits and hyphens, a letter first): choose another, or set fullnameOverride." $name) -}}
 {{- end -}}
+{{- if has $name (list "true" "false" "null" "yes" "no" "on" "off" "y" "n") -}}
+{{- fail (printf "The release's name %q is no text in YAML but a truth value, or nothing: choose another, or set fullnameOverride." $name) -}}
+{{- end -}}
 {{- include "modelroll.contradictions.model" . -}}
 {{- include "modelroll.contradictions.signing" . -}}
 {{- include "modelroll.contradictions.persistence" . -}}
@@ -26,8 +29,13 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{/* What a container asks for at the least is no more than it may have at the most. */}}
 {{- define "modelroll.contradictions.resources" -}}
 {{- $v := .Values -}}
-{{- range $of, $resources := dict "" $v.resources "operator." $v.operator.resources "stream." $v.stream.resources "valkey." $v.valkey.resources -}}
-{{- range $kind, $number := dict "cpu" "modelroll.millicores" "memory" "modelroll.mebibytes" -}}
+{{- $all := dict "" $v.resources "operator." $v.operator.resources "stream." $v.stream.resources "valkey." $v.valkey.resources "batch.defaults." $v.batch.defaults.resources -}}
+{{- range $name, $own := $v.batch.jobs -}}
+{{- $job := include "modelroll.batch.merged" (dict "own" $own "defaults" $v.batch.defaults) | fromYaml -}}
+{{- $_ := set $all (printf "batch.jobs.%s." $name) $job.resources -}}
+{{- end -}}
+{{- range $of, $resources := $all -}}
+{{- range $kind, $number := dict "cpu" "modelroll.millicores" "memory" "modelroll.bytes" -}}
 {{- $least := index $resources.requests $kind -}}
 {{- $most := index $resources.limits $kind -}}
 {{- $small := include $number $least -}}
@@ -109,6 +117,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if and .Values.grpc.enabled (gt (include "modelroll.server.workers" . | int) 1) -}}
 {{- fail (printf "%s workers answer in a pod, and gRPC is spoken by one process alone: set grpc.enabled=false, or workers=1." (include "modelroll.server.workers" .)) -}}
 {{- end -}}
+{{- if and .Values.grpc.enabled (eq (int .Values.service.port) (int .Values.service.grpcPort)) -}}
+{{- fail (printf "service.port and service.grpcPort are both %d: give each a port of its own, or set grpc.enabled=false." (int .Values.service.port)) -}}
+{{- end -}}
 {{- if and .Values.service.nodePort (ne .Values.service.type "NodePort") -}}
 {{- fail (printf "service.nodePort is set and service.type is %s: set service.type=NodePort, or no nodePort." .Values.service.type) -}}
 {{- end -}}
@@ -151,8 +162,29 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $user := dig "runAsUser" (dig "runAsUser" 1 (.Values.podSecurityContext | default dict)) (.Values.securityContext | default dict) -}}
+{{- $unprivileged := dig "runAsNonRoot" (dig "runAsNonRoot" false (.Values.podSecurityContext | default dict)) (.Values.securityContext | default dict) -}}
+{{- if and $unprivileged (eq (int64 $user) 0) -}}
+{{- fail "securityContext or podSecurityContext has runAsUser 0 and runAsNonRoot true: the kubelet would start no container. Set another user, or runAsNonRoot=false." -}}
+{{- end -}}
+{{- $spread := list -}}
+{{- range .Values.topologySpreadConstraints -}}
+{{- $what := printf "%s with %s" .topologyKey .whenUnsatisfiable -}}
+{{- if has $what $spread -}}
+{{- fail (printf "topologySpreadConstraints has %s twice: make one of the two." $what) -}}
+{{- end -}}
+{{- $spread = append $spread $what -}}
+{{- end -}}
 {{- $set := include "modelroll.server.env" . | fromYamlArray -}}
+{{- $seen := list -}}
 {{- range $extra := .Values.env -}}
+{{- if has .name $seen -}}
+{{- fail (printf "env has %s twice: take one of the two out." .name) -}}
+{{- end -}}
+{{- $seen = append $seen .name -}}
+{{- if and .value .valueFrom -}}
+{{- fail (printf "env has %s with value and valueFrom: set the one or the other." .name) -}}
+{{- end -}}
 {{- range $set -}}
 {{- if eq .name $extra.name -}}
 {{- fail (printf "env has %s, which the chart sets from another value: set that one." .name) -}}
@@ -207,6 +239,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if and (hasPrefix "/" $path) (not (hasPrefix "/data/" $path)) -}}
 {{- fail (printf "%s names %s, and its claim is mounted at /data: give a path relative to that." $what $path) -}}
 {{- end -}}
+{{- if and (not (contains "://" $path)) (has ".." (splitList "/" $path)) -}}
+{{- fail (printf "%s names %s, which may have no '..' segment: give a path on its claim." $what $path) -}}
+{{- end -}}
 {{- end -}}
 {{- range $path := list $job.in $job.out -}}
 {{- if not (or $job.claim (contains "://" $path)) -}}
@@ -223,14 +258,15 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- if and $job.schedule (not (contains "$(JOB_NAME)" $job.out)) (not (has "--overwrite" $job.options)) -}}
 {{- fail (printf "%s has a schedule, and would find %s there from the second time on: add --overwrite to its options, or $(JOB_NAME) to its out." $what $job.out) -}}
 {{- end -}}
-{{- if and $job.schedule (not (regexMatch (include "modelroll.batch.schedules" .) $job.schedule)) -}}
-{{- fail (printf "%s.schedule %q is none: it may be five fields as in cron (minute, hour, day of the month, month, day of the week from 0 for Sunday to 6), such as 30 2 * * *, or @daily and its like." $what $job.schedule) -}}
+{{- with $job.schedule -}}
+{{- with include "modelroll.batch.unscheduled" . -}}
+{{- fail (printf "%s.schedule %q %s" $what $job.schedule .) -}}
 {{- end -}}
-{{- $in := include "modelroll.batch.place" (dict "root" $ "job" $job "path" $job.in) -}}
+{{- end -}}
+{{- with include "modelroll.batch.misplaced" (dict "root" $ "job" $job) -}}
+{{- fail (printf "%s %s" $what .) -}}
+{{- end -}}
 {{- $out := include "modelroll.batch.place" (dict "root" $ "job" $job "path" $job.out) -}}
-{{- if eq $in $out -}}
-{{- fail (printf "%s reads and writes %s: what it predicts would take the place of its input. Give it another out." $what $job.out) -}}
-{{- end -}}
 {{- with get $written $out -}}
 {{- fail (printf "batch.jobs.%s and %s both write %s, and one would undo what the other did: give each an out of its own." . $what $job.out) -}}
 {{- end -}}
@@ -239,6 +275,9 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end -}}
 {{- if and $job.timeZone (not $job.schedule) -}}
 {{- fail (printf "%s.timeZone is set, and there is no schedule." $what) -}}
+{{- end -}}
+{{- if and $job.timeZone (not (regexMatch (include "modelroll.batch.zones" .) $job.timeZone)) -}}
+{{- fail (printf "%s.timeZone %q is none: it may be a name of the IANA time zones, spelled as there, such as Europe/Berlin or UTC." $what $job.timeZone) -}}
 {{- end -}}
 {{- if and $job.model.digest (not $job.model.path) -}}
 {{- fail (printf "%s.model.digest is set, and no model.path: set both, or none for what is live." $what) -}}

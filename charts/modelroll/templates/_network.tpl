@@ -108,3 +108,34 @@ ports:
 {{- $cache := include "modelroll.network.cacheRules" . | fromYamlArray -}}
 {{- include "modelroll.network.named" (dict "root" . "rules" (concat .Values.networkPolicy.egress (list $broker) $cache)) -}}
 {{- end }}
+
+{{/* The bits of an address, or of a part of one between colons. */}}
+{{- define "modelroll.network.bits" -}}
+{{- range splitList ":" . -}}
+{{- if contains "." . -}}
+{{- range splitList "." . }}{{ atoi . | printf "%08b" }}{{ end -}}
+{{- else if . -}}
+{{- printf "0x%s" . | int64 | printf "%016b" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* What all addresses of a CIDR begin with: 32 or 128 for their kind, a colon, and the bits; empty when it is no CIDR. */}}
+{{- define "modelroll.network.prefix" -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
+{{- $four := printf "%s(\\.%s){3}" $byte $byte -}}
+{{- $groups := "([0-9a-fA-F]{1,4}:)*" -}}
+{{- $six := printf "%s([0-9a-fA-F]{1,4}|%s)" $groups $four -}}
+{{- if regexMatch (printf "^(%s|(%s[0-9a-fA-F]{1,4})?::(%s)?)/(0|[1-9][0-9]{0,2})$" $six $groups $six) (toString .) -}}
+{{- $address := splitList "/" . | first -}}
+{{- $of := contains ":" $address | ternary 128 32 -}}
+{{- $halves := splitList "::" $address -}}
+{{- $before := include "modelroll.network.bits" (first $halves) -}}
+{{- $after := include "modelroll.network.bits" (rest $halves | join "") -}}
+{{- $between := sub $of (add (len $before) (len $after)) | int -}}
+{{- $length := splitList "/" . | last | atoi -}}
+{{- if and (eq (gt $between 0) (contains "::" $address)) (ge $between 0) (le $length $of) -}}
+{{- printf "%d:%s" $of (printf "%s%s%s" $before (repeat $between "0") $after | trunc $length) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

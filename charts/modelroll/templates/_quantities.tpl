@@ -10,11 +10,17 @@
 {{- end -}}
 {{- end }}
 
-{{/* Mebibytes of a quantity such as 192Mi or 1Gi; empty when it is none that can be read here. */}}
-{{- define "modelroll.mebibytes" -}}
+{{/* Bytes of a quantity such as 192Mi, 1.5G or 1048576; empty when it is none. */}}
+{{- define "modelroll.bytes" -}}
 {{- $text := toString . -}}
-{{- if regexMatch "^[0-9]+(Mi|Gi)$" $text -}}
-{{- mul (regexFind "^[0-9]+" $text) (hasSuffix "Gi" $text | ternary 1024 1) -}}
+{{- if regexMatch "^[0-9.]+(e[+][0-9]+)?([kMGTP]|[KMGTP]i)?$" $text -}}
+{{- $number := regexFind "^[0-9.]+(e[+][0-9]+)?" $text -}}
+{{- $bytes := float64 $number -}}
+{{- $factor := hasSuffix "i" $text | ternary 1024 1000 -}}
+{{- range until (regexFind "[KkMGTP]" $text | upper | get (dict "" 0 "K" 1 "M" 2 "G" 3 "T" 4 "P" 5)) -}}
+{{- $bytes = mulf $bytes $factor -}}
+{{- end -}}
+{{- int64 $bytes -}}
 {{- end -}}
 {{- end }}
 

@@ -9,8 +9,8 @@
 {{- if eq .secret.passwordKey .secret.signingKey -}}
 {{- fail (printf "valkey.secret.passwordKey and valkey.secret.signingKey are both %s: who has the password could sign. Give them keys of their own." .secret.passwordKey) -}}
 {{- end -}}
-{{- $limit := include "modelroll.mebibytes" (.resources.limits.memory | default "") | default "0" | int64 -}}
-{{- if and $limit (gt (mul 4 (include "modelroll.mebibytes" .maxMemory)) (mul 3 $limit)) -}}
+{{- $limit := include "modelroll.bytes" (.resources.limits.memory | default "") | default "0" | int64 -}}
+{{- if and $limit (gt (mul 4 (include "modelroll.bytes" .maxMemory)) (mul 3 $limit)) -}}
 {{- fail (printf "valkey.maxMemory (%s) is more than three quarters of valkey.resources.limits.memory (%v): the kernel would end Valkey before it lets answers go. Raise the limit, or lower maxMemory." .maxMemory .resources.limits.memory) -}}
 {{- end -}}
 {{- else if .secret.name -}}
@@ -20,6 +20,11 @@
 {{- end }}
 
 {{- define "modelroll.contradictions.routes" -}}
+{{- range $what, $path := dict "ingress.path" .Values.ingress.path "gateway.path" .Values.gateway.path -}}
+{{- if regexMatch "//|/\\.\\.?(/|$)|%2[fF]|[\\s?#]" $path -}}
+{{- fail (printf "%s %q is none that requests can begin with: it may have no empty, '.' or '..' segment, no space, no query and no %%2F." $what $path) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.ingress -}}
 {{- range $certificate := .tls -}}
 {{- range $certificate.hosts -}}
@@ -75,6 +80,13 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $index, $rule := .Values.networkPolicy.egress -}}
+{{- range $rule.ports -}}
+{{- if and (hasKey . "endPort") (lt (int .endPort) (int .port)) -}}
+{{- fail (printf "networkPolicy.egress[%d].ports has an endPort (%v) that is less than its port (%v)." $index .endPort .port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $what, $url := dict "cache.url" .Values.cache.url "stream.url" .Values.stream.url "tracing.endpoint" .Values.tracing.endpoint -}}
 {{- if not (hasPrefix "unix:" ($url | default "")) -}}
 {{- include "modelroll.contradictions.ports" (dict "what" $what "url" ($url | default "")) -}}
@@ -88,12 +100,16 @@
 {{- fail (printf "networkPolicy.%s has a peer with ipBlock and a selector, and Kubernetes takes the one or the other: make two peers of it." .what) -}}
 {{- end -}}
 {{- $block := .peer.ipBlock | default dict -}}
-{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])" -}}
-{{- $four := printf "%s(\\.%s){3}/(3[0-2]|[12]?[0-9])" $byte $byte -}}
-{{- $six := "[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F.]*/(12[0-8]|1[01][0-9]|[1-9]?[0-9])" -}}
+{{- $whole := include "modelroll.network.prefix" $block.cidr -}}
 {{- range prepend ($block.except | default list) $block.cidr -}}
-{{- if not (regexMatch (printf "^(%s|%s)$" $four $six) (toString .)) -}}
+{{- if not (include "modelroll.network.prefix" .) -}}
 {{- fail (printf "networkPolicy.%s has an ipBlock with %v, which is no CIDR: it may be an address and the length of its prefix, such as 10.0.0.0/8." $.what (. | default "no cidr")) -}}
+{{- end -}}
+{{- end -}}
+{{- range $block.except -}}
+{{- $part := include "modelroll.network.prefix" . -}}
+{{- if or (eq $part $whole) (not (hasPrefix $whole $part)) -}}
+{{- fail (printf "networkPolicy.%s has an ipBlock of %s with except %s, which must be a smaller block within it." $.what $block.cidr .) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
