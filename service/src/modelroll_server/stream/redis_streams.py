@@ -8,12 +8,22 @@ import asyncio
 import contextlib
 import functools
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelroll_server import cancellation
 from modelroll_server.stream.events import Backlog, Event, Message, identity
 from modelroll_server.stream.handling import Handler
-from modelroll_server.stream.settling import Persistence, check_consuming, holding, quiet, undecoded, unparsed
+from modelroll_server.stream.settling import (
+    Persistence,
+    Subscriber,
+    check_consuming,
+    holding,
+    quiet,
+    undecoded,
+    unparsed,
+)
 from modelroll_server.stream.terms import Terms
 
 if TYPE_CHECKING:
@@ -35,6 +45,12 @@ for _ = 1, tonumber(ARGV[2]) do
   at = at + 3 + size
 end
 return redis.call('XACK', KEYS[1], ARGV[1], unpack(places))
+"""
+# What a consumer has pending goes with it, for ever: a read that Redis answers late may have given it something.
+FORGET = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+  return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end
 """
 
 Fields = Mapping[bytes, bytes]
@@ -78,7 +94,7 @@ class RedisStreams:
         from redis.exceptions import ResponseError
 
         client = await self._broker.connect()
-        self._settling = client.register_script(SETTLE)
+        self._settling, self._forgetting = client.register_script(SETTLE), client.register_script(FORGET)
         try:
             await client.xgroup_create(self._terms.input, self._terms.group, id="0", mkstream=True)
         except ResponseError as error:
@@ -106,7 +122,15 @@ class RedisStreams:
 
     async def stop(self) -> None:
         """Read no further, settle what was read, and let others claim at once what there was no time for."""
-        await asyncio.gather(*(one.stop() for one in self._broker.subscribers))
+        end = time.monotonic() + self._terms.drain
+        subscribers: Sequence[Subscriber] = self._broker.subscribers  # type: ignore[assignment]
+        reading = [task for one in subscribers for task in one.tasks]
+        await asyncio.gather(*(one.stop() for one in subscribers))
+        await asyncio.gather(*(cancellation.cancel(task) for task in reading))
+        if (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(Exception):  # as below
+                async with asyncio.timeout(left):
+                    await self._settle_unread()
         with contextlib.suppress(Exception):  # they are claimed later
             async with asyncio.timeout(COMMAND_SECONDS):
                 await self._hand_over()
@@ -156,17 +180,32 @@ class RedisStreams:
             said += [place, to, str(len(headers) + 2), *headers, "data", message.payload]
         await self._settling(keys=[terms.input, terms.output, terms.dead], args=[terms.group, len(places), *said])
 
+    async def _settle_unread(self) -> None:
+        """Settle what was given to this consumer and did not reach it, since its read was ended meanwhile."""
+        pending = await self._pending(self._terms.batch)
+        # What others had before would be alone, as it may be what kills consumers: it is left to them.
+        places = [one["message_id"] for one in pending if one["times_delivered"] == 1]
+        if places:
+            terms = self._terms
+            found: Any = await self._client.xclaim(terms.input, terms.group, terms.consumer, 0, places)
+            entries = {place: fields for place, fields in found if fields}  # without those that were trimmed
+            await self._on_read({"message_ids": list(entries), "data": list(entries.values())})
+
     async def _hand_over(self) -> None:
         """Let others claim what this consumer still has, and forget it if that is nothing."""
         stream, group, consumer = self._terms.input, self._terms.group, self._terms.consumer
-        left: list[Any] = await self._client.xpending_range(
-            stream, group, min="-", max="+", count=10_000, consumername=consumer
-        )
-        if left:
+        if left := await self._pending(10_000):
             places = [one["message_id"] for one in left]
             await self._client.xclaim(stream, group, consumer, 0, places, idle=self._idle, justid=True)
-        else:
-            await self._client.xgroup_delconsumer(stream, group, consumer)
+        await self._forgetting(keys=[stream], args=[group, consumer])
+
+    async def _pending(self, count: int) -> list[Any]:
+        """What this consumer was given and has not settled."""
+        stream, group, consumer = self._terms.input, self._terms.group, self._terms.consumer
+        found: list[Any] = await self._client.xpending_range(
+            stream, group, min="-", max="+", count=count, consumername=consumer
+        )
+        return found
 
     def _event(self, at: bytes, fields: Fields, deliveries: int = 1) -> Event:
         place = f"{self._terms.input}/{at.decode()}"
