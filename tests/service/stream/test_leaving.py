@@ -1,9 +1,13 @@
 """What a broker has given to a consumer that leaves is settled by it, or is there for others, never gone."""
 
+import asyncio
+import dataclasses
 import json
 from typing import Any
 
+import nats
 import pytest
+from nats.js import JetStreamContext
 from redis.asyncio import Redis
 
 import brokers
@@ -14,10 +18,11 @@ from modelroll_server.registry.registry import Registry
 from modelroll_server.stream import terms
 from modelroll_server.stream.counts import StreamCounts
 from modelroll_server.stream.handling import Handler
+from modelroll_server.stream.nats_jetstream import NatsJetStream
 from modelroll_server.stream.redis_streams import RedisStreams
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.tensors import Table
-from stream_process import INPUT, outcome
+from stream_process import EVERY, INPUT, outcome
 
 GROUP = "modelroll"
 IDS = [f"event-{number}" for number in range(50)]
@@ -89,3 +94,63 @@ async def test_what_redis_gives_while_a_consumer_is_forgotten_is_not_forgotten_w
             patch.setattr(Redis, "xpending_range", late)
             await transport.stop()
         assert (await client.xpending(INPUT, GROUP))["pending"] == await client.xlen(INPUT) > 0
+
+
+@pytest.mark.needs("nats-server")
+@pytest.mark.parametrize("broker", EVERY[1:2], indirect=True)
+async def test_what_nats_gave_before_a_consumer_was_told_to_leave_is_settled_by_it(
+    broker: brokers.Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = Subject(broker)
+    given, told = asyncio.Event(), asyncio.Event()
+    fetch = JetStreamContext.PullSubscription.fetch
+
+    async def late(self: Any, *args: Any, **more: Any) -> Any:
+        found = await fetch(self, *args, **more)
+        given.set()
+        await told.wait()
+        return found
+
+    monkeypatch.setattr(JetStreamContext.PullSubscription, "fetch", late)
+    transport = NatsJetStream(subject.terms, subject.handler)
+    await broker.produce(INPUT, EVENTS)
+    await transport.start()
+    await given.wait()
+    leaving = asyncio.create_task(transport.stop())
+    await asyncio.sleep(0)
+    told.set()
+    await leaving
+    found = await outcome(broker)
+    assert list(found.answers) == IDS
+    assert sum(subject.batches) == len(IDS)
+    assert await pending(broker) == 0
+
+
+@pytest.mark.needs("nats-server")
+@pytest.mark.parametrize("broker", EVERY[1:2], indirect=True)
+async def test_what_nats_took_no_message_for_is_not_acknowledged(
+    broker: brokers.Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = Subject(broker)
+    tried = asyncio.Event()
+
+    async def refuse(*_arguments: object, **_more: object) -> None:
+        tried.set()
+        raise ConnectionError
+
+    transport = NatsJetStream(dataclasses.replace(subject.terms, drain=0.01), subject.handler)
+    await broker.produce(INPUT, [EVENTS[0], ("dead", b"{")])
+    monkeypatch.setattr(JetStreamContext, "publish", refuse)
+    await transport.start()
+    await tried.wait()
+    await transport.stop()
+    assert await pending(broker) == 2
+
+
+async def pending(broker: brokers.Nats) -> int:
+    """Events that NATS has given and nobody has acknowledged."""
+    client = await nats.connect(broker.url)
+    found: int | None = (await client.jetstream().consumer_info(INPUT, GROUP)).num_ack_pending
+    await client.close()
+    assert found is not None
+    return found

@@ -1,7 +1,8 @@
 """Events of a NATS subject that a JetStream stream keeps: a JSON row each, `Nats-Msg-Id` if their producer has one.
 
-Each event is settled by itself. Its message carries a `Nats-Msg-Id` made of its place, so that the server drops one
-that is sent twice within the stream's window (two minutes, if nothing else was said).
+What FastStream does: the connection. What is done here: fetching, as its subscribers either wait for a batch to fill or
+take each event for itself. An event is acknowledged once its message is. That has a `Nats-Msg-Id` made of the event's
+place, so that the server drops one that is sent twice within the stream's window (two minutes by default).
 """
 
 import asyncio
@@ -9,26 +10,21 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
+from modelroll_server import cancellation
 from modelroll_server.stream.events import Backlog, Event, Message, NotConsuming, identity
 from modelroll_server.stream.handling import Handler
-from modelroll_server.stream.settling import (
-    Persistence,
-    check_consuming,
-    described,
-    holding,
-    quiet,
-    undecoded,
-    unparsed,
-)
+from modelroll_server.stream.settling import Persistence, described, holding, quiet
 from modelroll_server.stream.terms import Terms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
 CONNECT_SECONDS = 5
 COMMAND_SECONDS = 5.0
-OTHER_HEADERS = 2048  # bytes, at most: the names' separators, FastStream's, `Nats-Msg-Id`
+OTHER_HEADERS = 2048  # bytes, at most: the names' separators, the stream, `Nats-Msg-Id`
 FETCH_SECONDS = 1.0  # that a fetch waits for the first event
 
 
@@ -41,8 +37,9 @@ class NatsJetStream:
         self._terms = terms
         self._handler = handler
         self._persistently = Persistence()
-        self._alone = asyncio.Lock()
         self._streams: dict[str, str] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._leaving = False
         self._servers = terms.url.split(",")
         self._security = terms.credentials.security()
         self._broker = NatsBroker(
@@ -65,10 +62,7 @@ class NatsJetStream:
         Raises:
             Exception: NATS cannot be reached, or refuses.
         """
-        from faststream import AckPolicy
-        from faststream.nats import JStream, PullSub
-        from nats.js.api import AckPolicy as Acknowledged
-        from nats.js.api import ConsumerConfig
+        from nats.js.api import AckPolicy, ConsumerConfig
 
         terms = self._terms
         async with asyncio.timeout(2 * CONNECT_SECONDS):
@@ -79,25 +73,14 @@ class NatsJetStream:
         config = ConsumerConfig(
             durable_name=terms.group,
             filter_subject=terms.input,
-            ack_policy=Acknowledged.EXPLICIT,
+            ack_policy=AckPolicy.EXPLICIT,
             ack_wait=terms.claim_after,
             max_deliver=-1,  # after how many it is a dead letter is decided here, where one can be sent
             max_ack_pending=-1,
         )
         await self._jetstream.add_consumer(self._streams[terms.input], config)
-        subscriber = self._broker.subscriber(
-            terms.input,
-            stream=JStream(self._streams[terms.input], declare=False),
-            durable=terms.group,
-            config=config,
-            pull_sub=PullSub(batch_size=terms.batch, timeout=FETCH_SECONDS),
-            ack_policy=AckPolicy.MANUAL,
-            parser=unparsed,
-            decoder=undecoded,
-            no_reply=True,
-        )
-        subscriber(self._on_read)
-        await self._broker.start()
+        reader = await self._jetstream.pull_subscribe_bind(terms.group, self._streams[terms.input])
+        self._reading = asyncio.create_task(self._read(reader))
 
     async def backlog(self) -> Backlog:
         """How far behind the whole group is.
@@ -108,7 +91,10 @@ class NatsJetStream:
         """
         from nats.js.errors import NotFoundError
 
-        check_consuming(self._broker.subscribers)  # type: ignore[arg-type]
+        assert self._reading is not None
+        if self._reading.done():
+            error = self._reading.exception()
+            raise NotConsuming("nothing is fetched" if error is None else described(error)) from error
         try:
             found = await self._jetstream.consumer_info(self._streams[self._terms.input], self._terms.group)
         except NotFoundError as error:
@@ -117,7 +103,13 @@ class NatsJetStream:
 
     async def stop(self) -> None:
         """Fetch no further and settle what was fetched; what is not settled is given to others."""
-        async with asyncio.timeout(self._terms.drain + 2 * CONNECT_SECONDS):
+        self._leaving = True  # a fetch that has begun goes on: what the server has given is settled
+        if self._reading is not None:
+            try:
+                await asyncio.wait({self._reading}, timeout=self._terms.drain)
+            finally:
+                await cancellation.cancel(self._reading)
+        async with asyncio.timeout(2 * CONNECT_SECONDS):
             await self._broker.stop()
 
     async def _greet(self) -> None:
@@ -158,15 +150,36 @@ class NatsJetStream:
             await self._jetstream.add_stream(name=name, subjects=[subject])
             return name
 
-    async def _on_read(self, read: "Msg") -> None:
-        event = _event(read)
+    async def _read(self, reader: "JetStreamContext.PullSubscription") -> None:
+        """Fetch and settle, until told to leave, or until a fetch fails for another reason than that nothing came."""
+        while not self._leaving:
+            read: list[Msg] = []
+            with contextlib.suppress(TimeoutError):
+                read = await reader.fetch(self._terms.batch, FETCH_SECONDS)
+            if read:
+                await self._on_read(read)
+            cancellation.check()
+
+    async def _on_read(self, read: "Sequence[Msg]") -> None:
+        async def extend() -> None:
+            for one in read:
+                if not one.is_acked:
+                    await one.in_progress()
+
+        events = [(one, _event(one)) for one in read]
+        new = [pair for pair in events if pair[1].deliveries == 1]
         # What was delivered before is done one by one: what kills consumers takes no more with it than it must.
-        turn = contextlib.nullcontext() if event.deliveries == 1 else self._alone
-        async with holding(read.in_progress, self._terms.claim_after / 3), turn:
-            handled = await self._handler.handle([event])
-            await self._persistently(functools.partial(self._send, read, handled.messages[0]))
-            await self._persistently(read.ack)
-        handled.settled()
+        again = [[pair] for pair in events if pair[1].deliveries > 1]
+        async with holding(extend, self._terms.claim_after / 3):
+            for together in [new, *again]:
+                handled = await self._handler.handle([event for _, event in together])
+                pairs = zip(together, handled.messages, strict=True)
+                await asyncio.gather(*(self._settle(one, message) for (one, _), message in pairs))
+                handled.settled()
+
+    async def _settle(self, read: "Msg", message: Message) -> None:
+        await self._persistently(functools.partial(self._send, read, message))
+        await self._persistently(read.ack)
 
     async def _send(self, read: "Msg", message: Message) -> None:
         from nats.js.errors import NoStreamResponseError
@@ -180,12 +193,12 @@ class NatsJetStream:
             # Nobody else looks at the headers but the server, which would end the connection.
             message = message.without_payload(f"left out: the server takes {most} bytes, headers included")
         try:
-            await self._broker.publish(
-                message.payload,
+            await self._jetstream.publish(
                 subject,
-                headers={**message.headers, "Nats-Msg-Id": once},
-                stream=self._streams[subject],
+                message.payload,
                 timeout=COMMAND_SECONDS,
+                stream=self._streams[subject],
+                headers={**message.headers, "Nats-Msg-Id": once},
             )
         except NoStreamResponseError:  # it was there when this consumer started
             self._streams[subject] = await self._stream(subject)

@@ -103,7 +103,7 @@ def check_consuming(subscribers: Iterable[Subscriber]) -> None:
 async def unparsed(message: Any) -> "StreamMessage[Any]":
     """What FastStream is to make of what was read: nothing. No event may fail before it is an event here.
 
-    A coroutine, as what follows: FastStream has a thread do a plain function, for each event.
+    A coroutine, as what follows: FastStream has a thread do a plain function, each time.
     """
     from faststream.message import StreamMessage
 
