@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import joblib
 import pytest
 
 import brokers
-from deadly import Deadly
+from deadly import HELD, Deadly
 from server_process import serving
 from stream_process import DEAD, EVERY, INPUT, OUTPUT, UNHURRIED, Start, outcome, settled
 
@@ -73,7 +74,7 @@ async def test_an_event_without_an_id_is_called_by_its_place(
     broker: brokers.Broker, start: Start, row: dict[str, Any]
 ) -> None:
     await broker.produce(INPUT, [(None, json.dumps(row).encode()), (None, b"{")])
-    start(broker)
+    start(broker, LOAD="lazy")  # the first event has the model loaded
     while True:
         found = await outcome(broker)
         if found.answers and found.dead:
@@ -142,6 +143,47 @@ async def test_sigterm_settles_what_was_read_and_the_rest_of_the_group_goes_on(
     assert found.lost(ids) == []
     assert found.doubled() == 0
     assert not found.dead
+
+
+@pytest.mark.needs("redis")
+async def test_a_consumer_is_a_pod_with_a_cache_and_a_marker_which_says_that_it_leaves_and_reads_no_further(
+    redis: brokers.Redis, start: Start, tmp_path: Path
+) -> None:
+    gate, state = tmp_path / "gate", tmp_path / "state"
+    state.mkdir()
+    joblib.dump(Deadly(seconds=0.05, gate=str(gate)), tmp_path / "held.joblib")  # too slow for the event loop
+    model = {"MODEL_PATH": str(tmp_path / "held.joblib"), "PYTHONPATH": str(TESTS), "CACHE_URL": redis.url}
+    pod = {"POD_NAME": "worker-1", "POD_UID": "uid-1", "STATE_DIR": str(state), "STREAM_CLAIM_AFTER": "600"}
+    consumer = start(redis, **model, **pod, CACHE_SIZE="0")
+    (line,) = consumer.said("listening")
+    said = {name: line[name] for name in ("broker", "input", "output", "dead", "group")}
+    assert said == {
+        "broker": redis.url.removesuffix("/0"),
+        "input": INPUT,
+        "output": OUTPUT,
+        "dead": DEAD,
+        "group": "modelroll",
+    }
+    assert line["consumer"].startswith("worker-1-")
+    async with redis.client() as client, asyncio.timeout(60):
+        tenths = 0
+        while not await client.keys("modelroll:*"):  # the cache's Redis is asked some time after the start
+            await redis.produce(INPUT, [(None, b'{"x0": %d.5}' % (tenths := tenths + 1))])
+            await asyncio.sleep(0.1)
+        await redis.produce(INPUT, [("held", b'{"x0": %d}' % HELD)])
+        while await client.xlen(OUTPUT) < tenths or not (await client.xpending(INPUT, "modelroll"))["pending"]:  # noqa: ASYNC110 - a broker has no event
+            await asyncio.sleep(0.02)
+    consumer.process.send_signal(signal.SIGINT)
+    status = await asyncio.to_thread(consumer.wait_for_status, lambda found: found["state"] == "draining")
+    assert status["pod"] == {"name": "worker-1", "uid": "uid-1"}
+    assert (state / "loading.json").exists()
+    await redis.produce(INPUT, [("late", b'{"x0": 1}')])
+    gate.touch()
+    assert await asyncio.to_thread(consumer.process.wait, 60) == 0
+    found = await outcome(redis)
+    assert "held" in found.answers
+    assert "late" not in found.answers
+    assert consumer.said("left")
 
 
 @pytest.mark.needs("redis")

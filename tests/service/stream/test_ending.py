@@ -1,4 +1,4 @@
-"""What goes round in a loop ends by one cancellation, also if the client that it waits for loses that.
+"""What goes round in a loop ends by one cancellation, also if the client that it waits for loses it, or with the rest.
 
 Before Python 3.12 `asyncio.wait_for` loses one that comes as its own wait ends: the clients here do so on purpose.
 """
@@ -9,8 +9,10 @@ import contextlib
 import pytest
 
 import stand_in
-from modelroll_server import cancellation
+from modelroll_server import cancellation, settings, stream_app
+from modelroll_server.listening import Listener
 from modelroll_server.registry.registry import Registry
+from modelroll_server.registry.watcher import Watcher
 from modelroll_server.stream import consuming, settling
 from modelroll_server.stream.consuming import Consumption
 from modelroll_server.stream.counts import StreamCounts
@@ -171,3 +173,20 @@ async def test_a_task_that_loses_cancellations_is_cancelled_again_and_not_waited
     lost = 1000
     await cancellation.cancel(often)
     assert often.cancelled()
+
+
+@pytest.mark.parametrize(("part", "runs"), [(Watcher, "run"), (Listener, "serve")], ids=["watcher", "management"])
+async def test_a_process_of_which_a_part_ends_by_a_fault_ends_with_it(
+    part: type, runs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_arguments: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(part, runs, fail)
+    environment = {"MODEL_PATH": "absent", "STREAM_URL": "redis://127.0.0.1:1", "STREAM_INPUT": "sensors"}
+    told = {"HOST": "127.0.0.1", "MANAGEMENT_PORT": "0", "CACHE_SIZE": "1Mi"}
+    app = stream_app.StreamApp(settings.from_environment({**environment, **told}))
+    with pytest.raises(RuntimeError, match="a fault"):
+        async with asyncio.timeout(10 * SOON):
+            await app.run()
+    app.close()
