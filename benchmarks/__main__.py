@@ -358,9 +358,16 @@ def measure_traces() -> None:
 @click.option("--rounds", "times", default=3, show_default=True, type=click.IntRange(1))
 def measure_events(kind: str, name: str, count: int, times: int) -> None:
     """Answer events of a broker beside bare consumers of the same, and print events a second of each."""
-    head = ["subject", "events/s", "to reading", "to sending, too", "CPU/event"]
+    head = ["subject", "events/s", "to reading", "to sending, too", "CPU/event", "the broker's"]
     found = [
-        [one.name, f"{one.rate:,.0f}", f"{one.reads:.2f}×", f"{one.sends:.2f}×", f"{one.cpu:,.0f} µs"]
+        [
+            one.name,
+            f"{one.rate:,.0f}",
+            f"{one.reads:.2f}×",
+            f"{one.sends:.2f}×",
+            f"{one.cpu:,.0f} µs",
+            f"{one.broker:,.0f} µs",
+        ]
         for one in events.measure(kind, name, count, times)
     ]
     print(f"{name}: {count:,} events of {kind}\n\n{tables.table(head, found)}")

@@ -2,7 +2,8 @@
 
 Each run is a process of its own and a group of its own over the same events, which are there before. They take turns,
 and a ratio is taken of two neighbours: on a machine that others share too, absolute figures of two minutes are not
-comparable. What a consumer needs to start and to read first is not counted.
+comparable. What a consumer needs to start and to read first is not counted. modelroll is looked at seldom, since each
+look takes both some milliseconds, and between two looks at which events were left.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 READS, SENDS, OURS = "bare: reads, acknowledges", "bare: sends the body on, too", "modelroll stream"
 NAMES = ("redis", "nats", "kafka")
-_LOOK_SECONDS = 0.1
+_START_SECONDS, _LOOK_SECONDS = 0.1, 0.5
 _PATIENCE = 120.0
 _INPUT = "benchmark"
 
@@ -41,10 +42,12 @@ class Measured:
     Attributes:
         rate: Events a second.
         cpu: Microseconds of processor time for an event.
+        broker: Those of the broker.
     """
 
     rate: float
     cpu: float
+    broker: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Found:
         reads: That to the loop that reads and acknowledges, median.
         sends: That to the loop that also sends one message for each event, median.
         cpu: Microseconds of processor time for an event, median.
+        broker: Those of the broker, median.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Found:
     reads: float
     sends: float
     cpu: float
+    broker: float
 
 
 def measure(kind: str, name: str, events: int, times: int) -> Iterator[Found]:
@@ -77,10 +82,11 @@ def measure(kind: str, name: str, events: int, times: int) -> Iterator[Found]:
         broker = _broker(kind, Path(directory))
         try:
             asyncio.run(_fill(broker, bodies, events))
+            (process,) = psutil.Process().children()
             for _ in range(times):
-                runs[READS].append(_bare("read", broker.url, next(groups), events))
-                runs[SENDS].append(_bare("send", broker.url, next(groups), events))
-                runs[OURS].append(_ours(broker.url, next(groups), events, artifact, Path(directory) / "log"))
+                runs[READS].append(_bare("read", broker.url, process, next(groups), events))
+                runs[SENDS].append(_bare("send", broker.url, process, next(groups), events))
+                runs[OURS].append(_ours(broker.url, process, next(groups), events, artifact, Path(directory) / "log"))
         finally:
             broker.kill()
     for subject, found in runs.items():
@@ -90,6 +96,7 @@ def measure(kind: str, name: str, events: int, times: int) -> Iterator[Found]:
             reads=statistics.median(one.rate / bare.rate for one, bare in zip(found, runs[READS], strict=True)),
             sends=statistics.median(one.rate / bare.rate for one, bare in zip(found, runs[SENDS], strict=True)),
             cpu=statistics.median(one.cpu for one in found),
+            broker=statistics.median(one.broker for one in found),
         )
 
 
@@ -110,35 +117,49 @@ async def _fill(broker: "brokers.Broker", bodies: list[bytes], events: int) -> N
     await broker.produce(_INPUT, ((None, body) for body in itertools.islice(itertools.cycle(bodies), events)))
 
 
-def _bare(kind: str, url: str, group: str, events: int) -> Measured:
+def _bare(kind: str, url: str, broker: psutil.Process, group: str, events: int) -> Measured:
     command = [sys.executable, "-m", "benchmarks.events_run", kind, url, _INPUT, group, str(events)]
+    before = _computed(broker)
     said = subprocess.run(command, cwd=places.ROOT, check=True, capture_output=True, text=True, timeout=_PATIENCE)
     found = json.loads(said.stdout)
-    return Measured(found["events"] / found["seconds"], 1e6 * found["computed"] / found["events"])
+    return Measured(
+        rate=found["events"] / found["seconds"],
+        cpu=1e6 * found["computed"] / found["events"],
+        broker=1e6 * (_computed(broker) - before) / events,
+    )
 
 
-def _ours(url: str, group: str, events: int, artifact: Path, log: Path) -> Measured:
+def _ours(url: str, broker: psutil.Process, group: str, events: int, artifact: Path, log: Path) -> Measured:
     from stream_process import StreamProcess
 
     environment = {**cpu.thread_variables(1, os.environ), "MODEL_PATH": str(artifact), "STREAM_INPUT": _INPUT}
     consumer = StreamProcess(log, url, environment={**environment, "STREAM_GROUP": group})
     process = psutil.Process(consumer.process.pid)
 
-    def look() -> tuple[float, float, float]:
-        """The time, what was settled, and what it computed."""
+    def look() -> tuple[float, float, float, float]:
+        """The time, what was settled, and what it and the broker computed."""
         metrics = consumer.metrics()
         assert metrics['stream_events_total{outcome="answered"}'] == metrics["stream_event_seconds_count"]
-        return time.monotonic(), metrics["stream_event_seconds_count"], sum(process.cpu_times()[:2])
+        return time.monotonic(), metrics["stream_event_seconds_count"], _computed(process), _computed(broker)
 
     try:
         end = time.monotonic() + _PATIENCE
         while not (first := look())[1]:
-            time.sleep(_LOOK_SECONDS)
-        while (last := look())[1] < events:
+            time.sleep(_START_SECONDS)
+        last = now = first
+        while now[1] < events:
             assert time.monotonic() < end, log.read_text()
             time.sleep(_LOOK_SECONDS)
+            last, now = now, look()
     finally:
         consumer.kill()
         log.unlink()
-    settled = last[1] - first[1]
-    return Measured(settled / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / settled)
+    assert last is not first, f"{events} events are over too soon to be measured; take more"
+    seconds, settled, computed, computed_there = (after - before for before, after in zip(first, last, strict=True))
+    return Measured(settled / seconds, 1e6 * computed / settled, 1e6 * computed_there / settled)
+
+
+def _computed(process: psutil.Process) -> float:
+    """Seconds of processor time."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
