@@ -20,6 +20,8 @@ from grafana_foundation_sdk.models.common import (
 from hack.dashboard.panels import Graph, Query
 from hack.dashboard.rows import NUMBERS, ROWS
 
+# Stream workers, which say what they serve too, are a part of their release and not another one.
+RELEASES = 'count by (job) (model_info{namespace="$namespace"} unless on (job) stream_up{namespace="$namespace"})'
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
@@ -38,7 +40,7 @@ def make() -> str:
         .refresh("30s")
         .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
         .with_variable(_variable("namespace", "Namespace", "label_values(model_info, namespace)"))
-        .with_variable(_variable("release", "Release", 'label_values(model_info{namespace="$namespace"}, job)'))
+        .with_variable(_variable("release", "Release", f"query_result({RELEASES})").regex('/job="([^"]*)"/'))
     )
     for title, unit, expr in NUMBERS:
         number = stat.Panel().title(title).unit(unit).datasource(SOURCE).height(4).span(4)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 SERVER = 'namespace="$namespace",job="$release"'
-STREAM = 'namespace="$namespace",job=~"$release(-stream)?"'
+STREAM = 'namespace="$namespace",job="$release-stream"'
+PODS = 'namespace="$namespace",job=~"$release(-stream)?"'  # the servers and the stream workers: both predict
 OPERATOR = 'namespace="$namespace"'
 DEPLOYMENT = 'namespace="$namespace",deployment="$release"'
 

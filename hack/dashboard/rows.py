@@ -1,13 +1,13 @@
 """What the dashboard shows, from its top to its end."""
 
-from hack.dashboard.panels import DEPLOYMENT, OPERATOR, SERVER, STREAM, Graph, Query, quantile, rate
+from hack.dashboard.panels import DEPLOYMENT, OPERATOR, PODS, SERVER, STREAM, Graph, Query, quantile, rate
 
 _REQUESTS = f"sum(rate(prediction_total{{{SERVER}}}[$__rate_interval]))"
 _NOT_ANSWERED = rate("prediction_total", "status", ',status=~"5..|429"')
-_FOUND = rate("prediction_cache_hits_total", "tier")
+_FOUND = rate("prediction_cache_hits_total", "tier", selector=PODS)
 _ROWS_LOOKED_UP = (
-    f"(sum(rate(prediction_cache_hits_total{{{SERVER}}}[$__rate_interval]))"
-    f" + sum(rate(prediction_cache_misses_total{{{SERVER}}}[$__rate_interval])))"
+    f"(sum(rate(prediction_cache_hits_total{{{PODS}}}[$__rate_interval]))"
+    f" + sum(rate(prediction_cache_misses_total{{{PODS}}}[$__rate_interval])))"
 )
 
 NUMBERS = (
@@ -20,7 +20,7 @@ NUMBERS = (
     ("p99", "s", quantile(0.99, "prediction_latency_seconds", "")),
     ("Pods that answer", "none", f"count(model_info{{{SERVER}}})"),
     ("Versions that answer", "none", f"count(count by (model_version, digest) (model_info{{{SERVER}}}))"),
-    ("Pods whose load failed", "none", f"count(model_reload_failing{{{SERVER}}}) or vector(0)"),
+    ("Pods whose load failed", "none", f"count(model_reload_failing{{{PODS}}}) or vector(0)"),
 )
 
 ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
@@ -118,13 +118,13 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
         (
             Graph(
                 "Inputs that are spread otherwise than in training",
-                "Population stability index of the ten that drift most; all pods' average. From 0.1 a change, from 0.25"
-                " a large one: the alert ModelrollInputDrift.",
+                "Population stability index of the ten that drift most; the average of the servers, or of the"
+                " stream workers. From 0.1 a change, from 0.25 a large one: the alert ModelrollInputDrift.",
                 "none",
                 (
                     Query(
-                        f"topk(10, avg by (model_version, input) (modelroll_input_psi{{{SERVER}}}))",
-                        "{{model_version}} {{input}}",
+                        f"topk(10, avg by (job, model_version, input) (modelroll_input_psi{{{PODS}}}))",
+                        "{{job}} {{model_version}} {{input}}",
                     ),
                 ),
                 wide=12,
@@ -135,8 +135,8 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "percentunit",
                 (
                     Query(
-                        f"topk(10, avg by (model_version, input) (modelroll_input_missing_share{{{SERVER}}}))",
-                        "{{model_version}} {{input}}",
+                        f"topk(10, avg by (job, model_version, input) (modelroll_input_missing_share{{{PODS}}}))",
+                        "{{job}} {{model_version}} {{input}}",
                     ),
                 ),
             ),
@@ -144,7 +144,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Rows looked at",
                 "Of the window, in the pod with fewest: with too few, nothing is said of an input.",
                 "none",
-                (Query(f"min by (model_version) (modelroll_input_rows{{{SERVER}}})", "{{model_version}}"),),
+                (Query(f"min by (job, model_version) (modelroll_input_rows{{{PODS}}})", "{{job}} {{model_version}}"),),
                 wide=4,
             ),
         ),
@@ -165,28 +165,28 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "No caller sees it. invalid: values that another key signed, or that nobody can read.",
                 "cps",
                 (
-                    Query(rate("prediction_cache_errors_total", "reason"), "{{reason}}"),
-                    Query(f"sum(rate(prediction_cache_dropped_total{{{SERVER}}}[$__rate_interval]))", "not written"),
+                    Query(rate("prediction_cache_errors_total", "reason", selector=PODS), "{{reason}}"),
+                    Query(f"sum(rate(prediction_cache_dropped_total{{{PODS}}}[$__rate_interval]))", "not written"),
                 ),
             ),
             Graph(
                 "Processes that do not ask Redis",
                 "The breaker is open: Redis was late three times in ten seconds. The alert ModelrollCacheNotAsked.",
                 "none",
-                (Query(f"sum by (pod) (prediction_cache_breaker_open{{{SERVER}}})", "{{pod}}"),),
+                (Query(f"sum by (pod) (prediction_cache_breaker_open{{{PODS}}})", "{{pod}}"),),
             ),
             Graph(
                 "Memory of the answers kept",
                 "Of each pod.",
                 "bytes",
-                (Query(f"max by (pod) (prediction_cache_bytes{{{SERVER}}})", "{{pod}}"),),
+                (Query(f"max by (pod) (prediction_cache_bytes{{{PODS}}})", "{{pod}}"),),
                 wide=12,
             ),
             Graph(
                 "Rows not looked up",
                 "Of requests with more rows than the cache is asked for.",
                 "cps",
-                (Query(f"sum(rate(prediction_cache_bypassed_total{{{SERVER}}}[$__rate_interval]))", "rows"),),
+                (Query(f"sum(rate(prediction_cache_bypassed_total{{{PODS}}}[$__rate_interval]))", "rows"),),
                 wide=12,
             ),
         ),
@@ -198,7 +198,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Pods by version",
                 "What each pod says that it answers with. Two for long is the alert ModelrollVersionSkew.",
                 "none",
-                (Query(f"count by (model_version) (model_info{{{SERVER}}})", "{{model_version}}"),),
+                (Query(f"count by (job, model_version) (model_info{{{PODS}}})", "{{job}} {{model_version}}"),),
                 stacked=True,
             ),
             Graph(
@@ -212,7 +212,7 @@ ROWS: tuple[tuple[str, tuple[Graph, ...]], ...] = (
                 "Loads that fail",
                 "Pods that could not load what they are to serve, by the reason. The alert ModelrollReloadFailing.",
                 "none",
-                (Query(f"count by (reason) (model_reload_failing{{{SERVER}}})", "{{reason}}"),),
+                (Query(f"count by (reason) (model_reload_failing{{{PODS}}})", "{{reason}}"),),
             ),
             Graph(
                 "Loads",

@@ -40,6 +40,14 @@ def queries() -> Iterator[tuple[str, str]]:
             yield panel["title"], in_place_of_grafana(target["expr"])
 
 
+def releases() -> str:
+    """The PromQL whose series are the releases that Grafana offers."""
+    (variable,) = (one for one in dashboard()["templating"]["list"] if one["name"] == "release")
+    found = re.fullmatch(r"query_result\((.*)\)", variable["query"]["query"])
+    assert found is not None
+    return in_place_of_grafana(found[1])
+
+
 def in_place_of_grafana(expression: str) -> str:
     """PromQL with Grafana's variables filled in; one that it does not know stays."""
     return re.sub(r"\$\w+", lambda found: GRAFANA.get(found[0], found[0]), expression)

@@ -213,3 +213,4 @@ def _every_panel(prometheus: PrometheusProcess, server: ServerProcess) -> None:
 
         prometheus.wait_for(lambda: empty() == {"Workers started anew", "Numbers answered as null"} | DRIFT | GUARDED)
         assert not AWAY & prometheus.firing().keys()
+        assert [one["metric"] for one in prometheus.query(promql.releases())] == [{"job": "churn"}]

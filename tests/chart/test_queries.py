@@ -26,6 +26,10 @@ def test_every_panel_asks_for_what_is_exposed() -> None:
     assert {title: found for title, query in promql.queries() if (found := unknown(query))} == {}
 
 
+def test_what_grafana_offers_for_a_release_is_exposed() -> None:
+    assert unknown(promql.releases()) == []
+
+
 @pytest.mark.parametrize(
     "expression",
     [

@@ -47,6 +47,38 @@ async def test_an_orphan_whose_status_is_refused_holds_up_no_other() -> None:
         running.cancel()
     assert set(api.told) == {"b", "c"}
     assert _stalled(metrics) == {"a", "b", "c"}
+    assert _refused(metrics) == {"422"}
+
+
+class Forbidding(Api):
+    """An API server that lets nobody list anything."""
+
+    def __init__(self) -> None:
+        self.namespace = "ns"
+        self.asked = 0
+        self.asked_again = asyncio.Event()
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None = None, **_: Any) -> Answer:
+        self.asked += 1
+        if self.asked > 1:
+            self.asked_again.set()
+        raise ApiError(403, "deployments is forbidden")
+
+
+async def test_what_the_api_server_refuses_before_there_is_any_actor_is_counted() -> None:
+    api = Forbidding()
+    metrics = Metrics()
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        running = asyncio.create_task(Supervisor(api, session, metrics).run())
+        await api.asked_again.wait()
+        running.cancel()
+    assert _refused(metrics) == {"403"}
+
+
+def _refused(metrics: Metrics) -> set[str]:
+    """The statuses of the calls that were counted as failed."""
+    (family,) = metrics.api_errors.collect()
+    return {one.labels["status"] for one in family.samples if one.name.endswith("_total") and one.value}
 
 
 def _stalled(metrics: Metrics) -> set[str]:

@@ -156,8 +156,10 @@ class Supervisor:
             try:
                 await self._status.write(item, said, answer.date)
             except ApiError as error:
-                if error.status not in {404, 409} and not error.is_about_the_body:  # gone, or changed: seen next turn
+                if error.status not in {404, 409} and not error.is_about_the_body:
                     raise
+                # Gone, or changed: seen next turn. Refused: so it will be at every turn, which the count shows.
+                self._metrics.api_errors.labels(str(error.status)).inc()
 
 
 def _serving(deployments: Mapping[str, str], model: str) -> tuple[str, ...]:
