@@ -1,7 +1,7 @@
 """What every test may rely on: the marker `needs`, which keeps a missing part from being skipped silently.
 
 `CLUSTER`, `KUBECONFIG` and `PATH` come from `hack/cluster env`, which `make test` evaluates. With `CI=true` a missing
-part is a failure, because there it means that something was not set up.
+part is a failure, because there it means that something was not set up; but for what no cluster of that kind has.
 """
 
 import os
@@ -77,7 +77,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             sentence = f"needs {HOW_TO_GET[part]}"
             if part == "cluster" and os.environ.get("CLUSTER") == "current":
                 sentence = f"never runs on a cluster of yours, as it breaks things; {_BUILT}, CLUSTER=kind uses Docker"
-            if os.environ.get("CI") == "true":
+            if os.environ.get("CI") == "true" and not (part == "node" and os.environ.get("CLUSTER") == "kind"):
                 pytest.fail(sentence, pytrace=False)
             pytest.skip(sentence)
 

@@ -1,16 +1,18 @@
 # shellcheck shell=bash
 # Owns CLUSTER=kind: a cluster named modelroll in Docker, and the way of the images into it.
 
-KIND_VERSION=v0.30.0
+KIND_VERSION=v0.30.0 # another one makes another Kubernetes, and writes its kubeadm files otherwise (cluster.yaml)
 KIND_KUBECONFIG=$CACHE/kind.kubeconfig
 
-can_have_kind() { command -v kind >/dev/null || [ -x "$TOOLS/kind" ] || command -v go >/dev/null; }
+kind_fits() { [[ $(kind version 2>/dev/null) == "kind $KIND_VERSION "* ]]; }
 
-# What is not on PATH is built by Go, from pins.
+can_have_kind() { kind_fits || command -v go >/dev/null || PATH=$TOOLS:$PATH kind_fits; }
+
+# What is not on PATH, or there in another version, is built by Go, from pins.
 kind_tools() {
-  PATH=$PATH:$TOOLS
+  PATH=$TOOLS:$PATH
   mkdir -p "$TOOLS"
-  command -v kind >/dev/null || GOBIN=$TOOLS go install "sigs.k8s.io/kind@$KIND_VERSION"
+  kind_fits || GOBIN=$TOOLS go install "sigs.k8s.io/kind@$KIND_VERSION"
   command -v kubectl >/dev/null ||
     (cd "$HERE/devcluster/tools/kubernetes" && go build -trimpath -ldflags "-s -w" -o "$TOOLS/kubectl" k8s.io/kubernetes/cmd/kubectl)
   "$HERE/with-helm" true
@@ -18,7 +20,7 @@ kind_tools() {
 
 kind_up() {
   docker_answers || die "CLUSTER=kind needs a Docker that answers ('docker info' does not)"
-  can_have_kind || die "CLUSTER=kind needs kind (https://kind.sigs.k8s.io), or Go to build it"
+  can_have_kind || die "CLUSTER=kind needs kind $KIND_VERSION (https://kind.sigs.k8s.io), or Go to build it"
   kind_tools
   local part image
   if ! kind get clusters 2>/dev/null | grep -qx modelroll; then
@@ -58,6 +60,6 @@ kind_kill() { # pod, namespace
 }
 
 kind_down() {
-  PATH=$PATH:$TOOLS
+  PATH=$TOOLS:$PATH
   kind delete cluster --name modelroll --kubeconfig "$KIND_KUBECONFIG"
 }

@@ -39,12 +39,19 @@ class Machine:
     def docker(self, *, answers: bool) -> None:
         """Install Docker, with or without a daemon, and kind."""
         self.program("docker", f"exit {0 if answers else 1}")
-        self.program("kind", "exit 0")
+        self.program("kind", "echo kind v0.30.0 go1.24.6 linux/amd64")
 
     def cluster(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `hack/cluster` on this machine."""
+        return self._run("cluster", *arguments, **environment)
+
+    def with_helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `hack/with-helm` on this machine, on which no devcluster was built."""
+        return self._run("with-helm", *arguments, DEVCLUSTER_HOME=str(self._home / "devcluster"))
+
+    def _run(self, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [ROOT / "hack" / "cluster", *arguments],
+            [ROOT / "hack" / name, *arguments],
             env={
                 "PATH": str(self._bin),
                 "HOME": str(self._home),

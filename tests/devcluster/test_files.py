@@ -55,6 +55,23 @@ def test_the_workflow_runs_the_same_commands_as_the_ci_script() -> None:
     script = (ROOT / ".ci/run").read_text()
 
     assert job["env"]["CLUSTER"] == "kind"
-    for command in ("make setup", "make lint", "make verify", "make test"):
+    for command in (
+        "make setup",
+        "hack/brokers/build nats-server",
+        "make lint",
+        "make verify",
+        "make demo",
+        "make test",
+    ):
         assert command in workflow
         assert command in script
+
+
+def test_the_workflow_installs_what_the_ci_script_does() -> None:
+    steps = _yaml(".github/workflows/ci.yaml")["jobs"]["check"]["steps"]
+    (install,) = [step["run"] for step in steps if "apt-get install" in step.get("run", "")]
+    parts = re.search(r"for part in (.+); do", (ROOT / ".ci/run").read_text())
+
+    assert parts is not None
+    there = {"make", "git", "chromium", "python3-venv"}  # on GitHub's runners
+    assert set(parts[1].split()) - there <= set(install.split())

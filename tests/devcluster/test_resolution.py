@@ -82,6 +82,30 @@ def test_env_names_the_images_by_what_is_in_them(machine: Machine) -> None:
     assert once != other_base
 
 
+def test_a_kind_of_another_version_does_not_count(machine: Machine) -> None:
+    machine.docker(answers=True)
+    machine.program("kind", "echo kind v0.23.0 go1.22.4 linux/amd64")
+
+    result = machine.cluster("up", CLUSTER="kind")
+
+    assert result.returncode == 2
+    assert "needs kind v0.30.0" in result.stderr
+    assert machine.cluster("resolve").stdout == "embedded\n"
+
+
+@pytest.mark.parametrize(("there", "builds"), [("v4.1.3+gc94d381", False), ("v3.17.1+g980d8ac", True)])
+def test_a_helm_that_is_not_the_pinned_one_gives_way_to_one_built_here(
+    machine: Machine, there: str, builds: bool
+) -> None:
+    machine.program("helm", f"echo {there}")
+    machine.program("go", "exit 0")
+
+    result = machine.with_helm("true")
+
+    assert result.returncode == 0, result.stderr
+    assert ("go build" in machine.calls.read_text()) == builds
+
+
 def test_kind_without_a_docker_that_answers_is_an_error_when_named(machine: Machine) -> None:
     machine.docker(answers=False)
 
