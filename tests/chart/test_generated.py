@@ -1,5 +1,6 @@
 """What follows from something else is up to date, and the reader of values.yaml keeps its own rules."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -108,8 +109,11 @@ def test_the_charts_crd_is_the_source_byte_for_byte() -> None:
 
 
 @pytest.mark.needs("kubectl")
-@pytest.mark.parametrize(("folder", "namespace"), [("base", "default"), ("overlays/example", "models")])
-def test_kustomize_builds(folder: str, namespace: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "namespace", "model"),
+    [("base", "default", "churn/1.2.0"), ("overlays/example", "models", "churn/2.0.0")],
+)
+def test_kustomize_builds(folder: str, namespace: str, model: str) -> None:
     objects = kustomized(ROOT / "k8s" / folder)
     kinds = {one["kind"] for one in objects}
     assert {"CustomResourceDefinition", "Deployment", "Service", "Role", "RoleBinding"} <= kinds
@@ -117,12 +121,15 @@ def test_kustomize_builds(folder: str, namespace: str) -> None:
     subjects = [subject for one in objects for subject in one.get("subjects", [])]
     assert [subject["namespace"] for subject in subjects] == [namespace]
     environment = {
-        variable["name"]
+        variable["name"]: variable.get("value")
         for one in objects
         if one["kind"] == "Deployment" and one["metadata"]["name"] == "churn"
         for variable in pod_of(one)["containers"][0]["env"]
     }
-    assert {"MODEL_PATH", "MODEL_DIGEST", "TARGET_DIR"} <= environment, "a patch must add variables, not replace them"
+    assert environment.keys() >= {"MODEL_ROOT", "TARGET_DIR"}, "a patch must change variables, not replace them all"
+    manifest = (ROOT / "models" / model / "modelroll.json").read_bytes()
+    assert environment["MODEL_PATH"] == model
+    assert environment["MODEL_DIGEST"] == f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 
 def kustomized(folder: Path) -> list[Object]:
@@ -146,6 +153,8 @@ def test_skaffold_names_what_is_there() -> None:
     for image in images:
         assert f"{{{{.IMAGE_REPO_{image}}}}}" in templates.values()
         assert f"{{{{.IMAGE_TAG_{image}}}}}" in templates.values()
+    testing = yaml.safe_load((ROOT / "hack" / "kind" / "cluster.yaml").read_text())["name"]
+    assert config["deploy"]["kubeContext"] != f"kind-{testing}", "`make cluster-down` deletes that one"
     settings = [f"{key}={str(value).lower()}" for key, value in release["setValues"].items()]
     settings += [f"{key}=image" for key in templates]
     assert (("Service", config["portForward"][0]["resourceName"])) in render(*settings, release=release["name"])
