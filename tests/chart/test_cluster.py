@@ -36,7 +36,7 @@ def namespace() -> Iterator[str]:
     [
         (),
         ("persistence.existingClaim=models", "autoscaling.enabled=false", "replicas=3"),
-        ("service.type=NodePort", "rollout.maxSurge=50%", "podDisruptionBudget.maxUnavailable=50%"),
+        ("service.type=LoadBalancer", "rollout.maxSurge=50%", "podDisruptionBudget.maxUnavailable=50%"),
         ("operator.enabled=false", 'autoscaling.behavior={"scaleDown":{"stabilizationWindowSeconds":15}}'),
         ("topologySpreadConstraints=[]", "tolerations=[]", 'podAnnotations={"a":"b"}', "load=lazy"),
         (

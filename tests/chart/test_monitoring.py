@@ -99,6 +99,18 @@ def test_intervals_and_labels_reach_the_monitors() -> None:
         assert objects[kind, name]["metadata"]["labels"]["release"] == "prom"
 
 
+def test_a_label_that_the_chart_sets_too_stands_there_once() -> None:
+    part = "app.kubernetes.io/part-of"
+    common = f'commonLabels={{"{part}":"bank"}}'
+    assert {one["metadata"]["labels"][part] for one in render(common).values()} == {"bank"}
+    own = f'monitoring.rules.labels={{"{part}":"kube-prometheus-stack"}}'
+    for settings in ((common, own), (own,)):
+        result = template(promql.RULES_ON, *settings)
+        (rules,) = [one for one in result.stdout.split("\n---") if "kind: PrometheusRule" in one]
+        assert rules.partition("spec:")[0].count(part) == 1
+        assert f"{part}: kube-prometheus-stack" in rules
+
+
 def test_values_reach_the_rules() -> None:
     rule = promql.rules(
         "monitoring.rules.window=10m",

@@ -63,6 +63,39 @@ def test_the_longest_names_of_batch_jobs_can_be_installed() -> None:
     require_short(objects)
 
 
+def not_texts(one: Any, place: str = "") -> Iterator[str]:
+    """Where a name, a namespace, a key, or a label stands that YAML reads as anything but text."""
+    if isinstance(one, list):
+        for inner in one:
+            yield from not_texts(inner, place)
+    if isinstance(one, dict):
+        for key, inner in one.items():
+            here = f"{place}/{key}"
+            named = key == "namespace" or key.lower().endswith("name") or (key == "key" and "ref" in place.lower())
+            if named and not isinstance(inner, str):
+                yield here
+            if key in {"labels", "annotations", "matchLabels"} and isinstance(inner, dict):
+                yield from (f"{here}/{label}" for label, value in inner.items() if not isinstance(value, str))
+            yield from not_texts(inner, here)
+
+
+@pytest.mark.parametrize("release", ["1234", "true", "null", "1e3", "0x10"])
+def test_what_yaml_reads_as_a_number_or_a_truth_value_stays_a_name(release: str) -> None:
+    batch = {"in": "rows", "out": "out.csv", "claim": "77", "secret": "88"}
+    named = (
+        "fullnameOverride=churn",
+        f"batch.jobs={json.dumps({'once': batch})}",
+        'serviceAccount={"create":false,"name":"55"}',
+        'tracing={"endpoint":"http://c:4318","headersSecret":{"name":"66","key":"1"}}',
+        'tls={"secretName":"99"}',
+    )
+    objects = render(*EVERYTHING, *named, release=release, namespace="1234")
+    assert [found for one in objects.values() for found in not_texts(one)] == []
+    (subject,) = objects["RoleBinding", "churn-operator"]["subjects"]
+    assert subject["namespace"] == "1234"
+    assert objects["Deployment", "churn"]["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+
+
 @pytest.mark.parametrize(("indexes", "most"), [(1, 52), (10, 52), (11, 51), (100_000, 48)])
 def test_a_name_leaves_room_for_the_indexes_of_its_pods(indexes: int, most: int) -> None:
     """The API server refuses an Indexed Job of which the last index' pod would have a name of more than 63."""

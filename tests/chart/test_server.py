@@ -262,6 +262,13 @@ def test_without_the_autoscaler_replicas_is_what_was_asked(setting: str, replica
     assert objects[DEPLOYMENT]["spec"].get("replicas") == replicas
 
 
+def test_a_load_balancer_is_for_the_clients_service_alone() -> None:
+    objects = render("service.type=LoadBalancer", 'service.annotations={"who":"10.0.0.0/8"}')
+    types = {name: one["spec"]["type"] for (kind, name), one in objects.items() if kind == "Service"}
+    assert types == {"churn": "LoadBalancer", "churn-grpc": "ClusterIP", "churn-management": "ClusterIP"}
+    assert objects["Service", "churn"]["metadata"]["annotations"] == {"who": "10.0.0.0/8"}
+
+
 def test_the_clients_service_never_opens_the_management_port() -> None:
     objects = render("service.type=NodePort", "service.nodePort=30080", "service.port=80")
     clients = objects["Service", "churn"]["spec"]
@@ -326,6 +333,19 @@ def test_what_places_the_pods_is_passed_on() -> None:
     assert spec["imagePullSecrets"] == [{"name": "registry"}]
 
 
+def test_helm_test_runs_where_the_servers_do() -> None:
+    settings = (
+        "nodeSelector.disk=ssd",
+        "priorityClassName=high",
+        'tolerations=[{"operator":"Exists"}]',
+        'affinity={"nodeAffinity":{}}',
+    )
+    objects = render(*settings)
+    server, test = pod_of(objects[DEPLOYMENT]), pod_of(objects["Pod", "churn-test-predict"])
+    for field in ("nodeSelector", "priorityClassName", "tolerations", "affinity"):
+        assert test[field] == server[field], field
+
+
 def test_pods_prefer_to_be_apart_and_insist_on_nothing() -> None:
     spread = pod_of(render()[DEPLOYMENT])["topologySpreadConstraints"]
     assert {one["whenUnsatisfiable"] for one in spread} == {"ScheduleAnyway"}
@@ -346,6 +366,7 @@ def test_labels_and_annotations_reach_their_objects() -> None:
         "serviceAccount.annotations.note=yes",
     )
     assert all(one["metadata"]["labels"]["owner"] == "risk" for one in objects.values())
+    assert all(one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "modelroll" for one in objects.values())
     assert objects[DEPLOYMENT]["spec"]["template"]["metadata"]["annotations"] == {"note": "yes"}
     assert objects["Service", "churn"]["metadata"]["annotations"] == {"note": "yes"}
     assert objects["ServiceAccount", "churn"]["metadata"]["annotations"] == {"note": "yes"}

@@ -125,7 +125,9 @@ def test_a_worker_is_as_restricted_as_a_server_and_probed_alike() -> None:
 
 def test_the_number_of_workers_can_be_somebody_elses() -> None:
     assert render(*STREAM_ON, "stream.replicas=3")[WORKER]["spec"]["replicas"] == 3
-    assert "replicas" not in render(*STREAM_ON, "stream.replicas=null")[WORKER]["spec"], "a null would be Helm's word for 1"
+    assert "replicas" not in render(*STREAM_ON, "stream.replicas=null")[WORKER]["spec"], (
+        "a null would be Helm's word for 1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@
 {{/* What a job's pods know of themselves. First, as others refer to it. */}}
 {{- define "modelroll.batch.identity" -}}
 {{- range $name, $label := dict "JOB_NAME" "job-name" "JOB_UID" "controller-uid" }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['batch.kubernetes.io/{{ $label }}']
@@ -163,7 +163,7 @@ template:
     {{- end }}
     containers:
       - name: batch
-        image: {{ include "modelroll.image" (dict "root" .root "image" .root.Values.image) }}
+        image: {{ include "modelroll.image" (dict "root" .root "image" .root.Values.image) | quote }}
         imagePullPolicy: {{ .root.Values.image.pullPolicy }}
         args:
           - batch

@@ -11,7 +11,7 @@ scrapeTimeout: {{ . }}
 {{- end }}
 relabelings:
   - targetLabel: job
-    replacement: {{ .job }}
+    replacement: {{ .job | quote }}
 {{- end }}
 
 {{/* The alerts, as YAML. docs/operations.md has each of them. */}}
@@ -161,7 +161,7 @@ relabelings:
   expr: absent(modelroll_operator_leader{ {{- $namespace -}} } == 1)
   for: {{ $rules.operator.for }}
   labels:
-    namespace: {{ .Release.Namespace }}
+    namespace: {{ .Release.Namespace | quote }}
     severity: critical
   annotations:
     summary: No operator works in the namespace {{ .Release.Namespace }}; what is served stays as it is.

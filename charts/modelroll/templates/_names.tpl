@@ -30,18 +30,15 @@
 {{/* What a selector matches; never changes in the life of a release. Takes {root, component}. */}}
 {{- define "modelroll.selectorLabels" -}}
 app.kubernetes.io/name: modelroll
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* Labels of every object. Takes {root, component}. */}}
+{{/* Labels of every object. Takes {root, component}, and `more` where a value has labels for this object alone: those go before all others. */}}
 {{- define "modelroll.labels" -}}
-{{- with .root.Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/part-of: modelroll
-{{ include "modelroll.selectorLabels" . }}
+{{- $own := include "modelroll.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- $_ := set $own "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- merge (dict) (.more | default dict) $own .root.Values.commonLabels (dict "app.kubernetes.io/part-of" "modelroll") | toYaml -}}
 {{- end }}

@@ -174,8 +174,8 @@ the first dead letter of a kind makes its series of stream_events_total, of whic
   expr: absent(stream_up{ {{- $worker -}} } == 1)
   for: {{ $rules.down.for }}
   labels:
-    namespace: {{ .Release.Namespace }}
-    job: {{ $name }}
+    namespace: {{ .Release.Namespace | quote }}
+    job: {{ $name | quote }}
     severity: critical
   annotations:
     summary: No worker of {{ $name }} reads events.

@@ -18,7 +18,7 @@
 {{- end }}
 {{- end }}
 - name: OTEL_SERVICE_NAME
-  value: {{ $.service }}
+  value: {{ $.service | quote }}
 - name: OTEL_RESOURCE_ATTRIBUTES
   value: {{ include "modelroll.tracing.resource" $ | quote }}
 {{- end }}

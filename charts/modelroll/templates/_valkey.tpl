@@ -11,7 +11,7 @@
 
 {{/* A part of that Secret as an environment variable. Takes {root, name, key}. */}}
 {{- define "modelroll.valkey.variable" -}}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   valueFrom:
     secretKeyRef:
       name: {{ include "modelroll.valkey.secret" .root | quote }}
