@@ -86,6 +86,6 @@ LABEL org.opencontainers.image.title="modelroll server" \
 COPY --from=server-dependencies /opt/venv /opt/venv
 COPY --from=batch-dependencies /opt/venv/batch /opt/venv/batch
 COPY --from=build-server /own /
-EXPOSE 8000 8081
+EXPOSE 8000 8081 50051
 ENTRYPOINT ["modelroll"]
 CMD ["serve"]

@@ -176,7 +176,7 @@ def _stand(seen: Observed, version: ModelVersion, state: State, *, live: bool) -
         sentence = "taken out by spec.withdrawn" + (kept if live else "")
         return _Stand("False", "Withdrawn", sentence)
     if version.strategy not in liverule.STRATEGIES:
-        sentence = f"this operator rolls by {', '.join(sorted(liverule.STRATEGIES))}, not yet by {version.strategy}"
+        sentence = f"this operator rolls by {' and '.join(sorted(liverule.STRATEGIES))}, not by {version.strategy}"
         return _Stand("False", "StrategyUnsupported", sentence, "Stalled")
     if liverule.failed(version, seen.deployment.template_hash) and version.attempt is not None:
         return _Stand("False", version.attempt.reason, version.attempt.message, "Stalled")
