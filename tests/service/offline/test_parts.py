@@ -59,6 +59,29 @@ def test_a_journal_that_nobody_replaced_is_not_decoded_again(parts: Parts, monke
     assert len(decoded) == 1
 
 
+@pytest.mark.parametrize("survive", range(3))
+def test_what_was_removed_in_part_is_still_known_as_ours(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, survive: int
+) -> None:
+    (Path(parts.directory.path) / "part-00000.parquet").touch()
+    (Path(parts.directory.path) / "_shard-00000.json").touch()
+    remove, left = places.Place.remove, survive
+
+    def removed(self: places.Place) -> None:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        remove(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(places.Place, "remove", removed)
+        with pytest.raises(KeyboardInterrupt):
+            parts.remove()
+    parts.remove()
+    assert not parts.directory.exists()
+
+
 def test_who_lost_the_directory_finds_out_each_time(parts: Parts) -> None:
     replace(parts, ANOTHER)
     for _ in range(2):
@@ -66,7 +89,7 @@ def test_who_lost_the_directory_finds_out_each_time(parts: Parts) -> None:
             parts.check_held()
     replace(parts, JOURNAL)
     parts.check_held()
-    parts.forget()
+    parts.remove()
     for _ in range(2):
         with pytest.raises(BatchFailed, match=NO_MORE):
             parts.check_held()

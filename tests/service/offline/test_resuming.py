@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modelroll_server.errors import BatchFailed
 from modelroll_server.offline import job
@@ -202,10 +204,19 @@ def test_parts_can_be_left(run: Run, source: Path, tmp_path: Path) -> None:
     assert predicted(out) == expected(GOOD)
 
 
-def test_a_part_that_was_cut_short_is_done_again(run: Run, source: Path, tmp_path: Path) -> None:
+def test_a_shard_of_which_a_file_was_cut_short_is_done_again(run: Run, source: Path, tmp_path: Path) -> None:
+    """Its rows, its rejects or its mark, after any byte, as a disk may leave them that lost its power."""
     out = tmp_path / "out.parquet"
     run(source, out, order={"parts": True})
-    part = tmp_path / "out.parquet.parts" / "part-00001.parquet"
-    part.write_bytes(part.read_bytes()[:-7])
-    assert run(source, out).computed == 100
+    files = [file for file in sorted(Path(f"{out}.parts").iterdir()) if file.name != "_journal.json"]
+
+    @settings(max_examples=10)
+    @given(st.sampled_from(files), st.floats(0, 1))
+    def cut(file: Path, whole: float) -> None:
+        os.truncate(file, int((file.stat().st_size - 1) * whole))
+        assert run(source, out, order={"parts": True}).computed == (45 if "00003" in file.name else 100)
+
+    cut()
+    assert run(source, out).computed == 0
     assert predicted(out) == expected(GOOD)
+    assert pq.read_table(tmp_path / "out.rejects.parquet")["reject_row"].to_pylist() == [150, 320]

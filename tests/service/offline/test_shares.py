@@ -128,11 +128,12 @@ def test_another_run_does_not_wait_for_one_that_is_no_more(share: RunShare, tmp_
     assert predicted(tmp_path / "out.parquet") == expected(GOOD)
 
 
-def test_a_part_that_was_cut_short_is_done_again_by_who_ends_it(share: RunShare, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["part-00001.parquet", "_shard-00001.json"])
+def test_what_was_cut_short_is_done_again_by_who_ends_it(share: RunShare, tmp_path: Path, name: str) -> None:
     share(0)
     share(1)
-    part = tmp_path / "out.parquet.parts" / "part-00001.parquet"
-    part.write_bytes(part.read_bytes()[:-7])
+    file = tmp_path / "out.parquet.parts" / name
+    file.write_bytes(file.read_bytes()[:-7])
     assert share(2).computed == 200
     assert predicted(tmp_path / "out.parquet") == expected(GOOD)
 

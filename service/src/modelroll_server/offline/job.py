@@ -160,7 +160,7 @@ class Job:
     def carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
         """Compute what is not finished, and end with OUT."""
         if self._order.restart:
-            self._parts.forget()
+            self._parts.remove()
         if (done := self._parts.assembled()) is not None:
             was_written = self._was_written(done, journal)
             self._parts.remove()
@@ -171,7 +171,8 @@ class Job:
         self._compute(data.shards, data, computer, finished)
         done = self._end(journal, data, finished)
         if not self._order.parts:
-            self._parts.remove(done)
+            self._parts.end(done)
+            self._parts.remove()
         return self._summary(done, self._parts.directory if self._order.parts else self._out)
 
     def _was_written(self, done: Assembled, journal: Journal) -> bool:

@@ -11,10 +11,11 @@ Names that begin with `_` are passed over by readers of partitioned data, so tha
     _assembler-3f….json    which of several processes puts it there (`shares`)
 """
 
+import contextlib
 import hashlib
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Parts:
         if _JOURNAL in names:
             self._require_same(journal)
             return self.finished(range(journal.shards))
-        self.forget()
+        self.remove()
         self.directory.make_directory()
         (self.directory / _JOURNAL).replace(msgspec.json.encode(journal))
         return {}
@@ -173,7 +174,8 @@ class Parts:
         names = set(self.directory.names())
         absent = [shard for shard in shards if self._mark(shard).name not in names]
         # Many processes ask, mostly while others are at work: marks are read only where all are there.
-        return absent or [shard for shard in shards if _decoded(self._mark(shard), Finished).job != self.job]
+        # One that is not whole counts: whose shard it is may have ended, and who assembles does it again.
+        return absent or [shard for shard in shards if (mark := self._said(shard)) and mark.job != self.job]
 
     def finished(self, shards: Iterable[int]) -> dict[int, Finished]:
         """Those that are finished, of this job, with files as long as they were written."""
@@ -182,9 +184,10 @@ class Parts:
         for shard in shards:
             if self._mark(shard).name not in names:
                 continue
-            mark = _decoded(self._mark(shard), Finished)
-            whole = all(name in names and (self.directory / name).size() == size for name, size in mark.files.items())
-            if mark.job == self.job and whole:
+            mark = self._said(shard)
+            if mark is None or mark.job != self.job:
+                continue
+            if all(name in names and (self.directory / name).size() == size for name, size in mark.files.items()):
                 found[shard] = mark
         return found
 
@@ -202,15 +205,6 @@ class Parts:
             place.replace(msgspec.json.encode(own))
             return own
         return found
-
-    def forget(self) -> None:
-        """Remove whatever another run left, so that this one begins anew.
-
-        Raises:
-            BatchFailed: No run left it.
-        """
-        if self._names():
-            self.directory.remove()
 
     def _names(self) -> list[str]:
         names = self.directory.names()
@@ -271,39 +265,47 @@ class Parts:
         """Say that OUT is about to be put in its place."""
         (self.directory / _ASSEMBLING).replace(self.job.encode())
 
-    def remove(self, done: Assembled | None = None) -> None:
-        """Remove all; with what was assembled of it, that is said first and removed last."""
-        if done is not None:
-            (self.directory / _ASSEMBLED).replace(msgspec.json.encode(done))
-        for name in self.directory.names():
-            if name != _ASSEMBLED:
-                (self.directory / name).remove()
-        self.directory.remove()
-
-    def keep(self, done: Assembled) -> None:
-        """Remove all but the word that OUT was written: others may yet ask whether it was."""
+    def end(self, done: Assembled) -> None:
+        """Say that OUT was written."""
         (self.directory / _ASSEMBLED).replace(msgspec.json.encode(done))
-        self.sweep(done.journal)
+
+    def remove(self) -> None:
+        """Remove whatever a run left here.
+
+        Raises:
+            BatchFailed: No run left it.
+        """
+        if self._names():
+            self._remove_but(())
+            self.directory.remove()
 
     def sweep(self, journal: Journal) -> None:
-        """Remove all but that word, unless another job has begun here."""
+        """Remove all but the word that OUT was written, which others may yet ask for, unless another job has begun."""
         now = self.journal()
-        if now is not None and now.job != journal.job:
-            return
-        for name in self.directory.names():
-            if name != _ASSEMBLED:
-                (self.directory / name).remove()
+        if now is None or now.job == journal.job:
+            self._remove_but((_ASSEMBLED,))
 
     def tidy(self, finished: dict[int, Finished]) -> None:
         """Leave the parts of these shards: nothing half-written, and nothing of a job of before."""
         kept = {_JOURNAL, *(self._mark(shard).name for shard in finished)}
-        kept.update(name for one in finished.values() for name in one.files)
-        for name in self.directory.names():
+        self._remove_but(kept.union(*(one.files for one in finished.values())))
+
+    def _remove_but(self, kept: Container[str]) -> None:
+        # What says whose all this is goes last, and of that the word that OUT was written.
+        last = {_JOURNAL: 1, _ASSEMBLED: 2}
+        for name in sorted(self.directory.names(), key=lambda name: last.get(name, 0)):
             if name not in kept:
                 (self.directory / name).remove()
 
     def _mark(self, shard: int) -> Place:
         return self.directory / f"_shard-{shard:05d}.json"
+
+    def _said(self, shard: int) -> Finished | None:
+        """What became of a shard that has a mark; None where that is not whole."""
+        with contextlib.suppress(BatchFailed):
+            found: Finished = _decoded(self._mark(shard), Finished)
+            return found
+        return None
 
     def _require_same(self, journal: Journal) -> None:
         before = _decoded(self.directory / _JOURNAL, Journal)
@@ -317,7 +319,9 @@ def _decoded(place: Place, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(place.read(), type=kind)
     except msgspec.MsgspecError as error:
-        raise BatchFailed(f"{place} is not what was written there: {error}; say --restart to begin anew") from error
+        raise BatchFailed(
+            f"{place} is not what was written there: {error}; remove its directory to begin anew"
+        ) from error
 
 
 def _flag(name: str, value: object) -> str:

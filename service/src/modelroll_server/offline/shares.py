@@ -92,7 +92,8 @@ class _Shared(Job):
             self._compute(data.shards, data, computer, finished)
         done = self._end(journal, data, finished)
         if not self._order.parts:
-            self._parts.keep(done)
+            self._parts.end(done)
+            self._parts.sweep(journal)
         return self._summary(done, self._parts.directory if self._order.parts else self._out)
 
     def _partial(self, journal: Journal, finished: dict[int, Finished], waiting: int) -> Summary:
