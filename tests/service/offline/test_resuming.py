@@ -40,11 +40,15 @@ GOOD = [row for at, row in enumerate(rows(345)) if at not in {150, 320}]
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_killed_at_each_step_it_goes_on(source: Path, tmp_path: Path, suffix: str) -> None:
-    """Before each change that a run makes to the file system it is killed; what goes on comes to the same end."""
+    """Killed before each change that a run makes to the file system, and within each file, it comes to the same end."""
     command = [sys.executable, str(KILLED_AT_EACH), str(source), str(tmp_path / f"out.{suffix}")]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
-    assert int(said.stdout) > 30  # steps
+    steps, written = json.loads(said.stdout)
+    assert steps > 30
+    shards = [f"{name}-{at:05d}" for at in (0, 1) for name in ("_rejects", "part", "_shard")]
+    job = ["_journal", *shards, "_assembling", "out.rejects", "out", "_assembled"]
+    assert [Path(name).stem for name in written] == job
 
 
 def test_a_disk_that_is_full_or_read_only(tmp_path: Path) -> None:
