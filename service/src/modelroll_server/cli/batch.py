@@ -287,7 +287,9 @@ class _Progress:
 
 
 def _show(summary: "Summary", share: Share | None) -> None:
-    if summary.is_share:
+    from modelroll_server.offline import shares
+
+    if isinstance(summary, shares.Partial):
         assert share is not None
         shards = f"{summary.waiting:,} {'shard is' if summary.waiting == 1 else 'shards are'} not finished yet"
         left = shards if summary.waiting else "another puts them together"

@@ -50,8 +50,6 @@ class Summary:
         computed: Rows that this run did itself; another had done the others.
         out: Where they are: a file, or the directory of parts.
         rejects: Where the rejected rows are; None where there are none.
-        is_share: Whether the rows above are those of one index alone, and others put OUT together (`shares`).
-        waiting: If so, the shards that are not finished yet.
     """
 
     rows: int
@@ -60,8 +58,6 @@ class Summary:
     computed: int
     out: str
     rejects: str | None
-    is_share: bool = False
-    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

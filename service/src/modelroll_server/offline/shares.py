@@ -6,7 +6,7 @@ another with its index is at work yet: what both do is the same.
 """
 
 import contextlib
-import dataclasses
+from dataclasses import asdict, dataclass
 
 import msgspec
 
@@ -20,10 +20,24 @@ from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.traces import Trace
 
 
+@dataclass(frozen=True, slots=True)
+class Partial(Summary):
+    """What became of the rows of one index alone: OUT is not there, and another process puts it together.
+
+    Attributes:
+        waiting: Shards that are not finished yet, of any index.
+    """
+
+    waiting: int
+
+
 def run(
     order: Order, share: Share, version: Version, options: Options, progress: Progress, trace: Trace | None = None
 ) -> Summary:
     """Do the shards of one index, or what is left of them; and, where those were the last, put OUT together.
+
+    Returns:
+        What became of the job; `Partial` where others have to end it.
 
     Raises:
         BatchFailed: With the reason; the shards that are finished are kept, and the same order goes on.
@@ -96,7 +110,6 @@ class _Shared(Job):
             self._parts.sweep(journal)
         return self._summary(done, self._parts.directory if self._order.parts else self._out)
 
-    def _partial(self, journal: Journal, finished: dict[int, Finished], waiting: int) -> Summary:
-        """What became of this index's own rows, where others are at work yet."""
+    def _partial(self, journal: Journal, finished: dict[int, Finished], waiting: int) -> Partial:
         own = self._done(journal, finished, out=[])
-        return dataclasses.replace(self._summary(own, self._parts.directory), waiting=waiting, is_share=True)
+        return Partial(**asdict(self._summary(own, self._parts.directory)), waiting=waiting)
