@@ -16,7 +16,7 @@ from pyarrow import feather
 
 from modelroll_server.artifact.manifest import Output
 from modelroll_server.errors import BatchFailed
-from modelroll_server.offline import chunks
+from modelroll_server.offline import chunks, formats
 from modelroll_server.offline.places import Place
 from modelroll_server.tensors import Datatype, Outputs, Table
 from offline_jobs import Parity, Rows, Run, Silent, answering, expected, predicted, rows, table
@@ -176,6 +176,17 @@ def test_dictionaries_are_written_of_values_that_repeat_alone(run: Run, tmp_path
     assert plain == {"id", "no"}
     assert {"tags.list.element", "a.b", "digest"} < {chunk.path_in_schema for chunk in chunks}
     assert written.read().select(found.schema.names) == found
+
+
+def test_a_row_group_is_bounded_by_rows_and_by_bytes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(table(rows(100)), tmp_path / "rows.parquet")
+    for bound, least, groups in (("GROUP_ROWS", 25, [30, 30, 30, 10]), ("GROUP_BYTES", 2_000, [20] * 5)):
+        with monkeypatch.context() as patched:
+            patched.setattr(formats, bound, least)
+            run(tmp_path / "rows.parquet", tmp_path / f"{bound}.parquet")
+        written = pq.ParquetFile(tmp_path / f"{bound}.parquet")
+        assert [written.metadata.row_group(at).num_rows for at in range(written.num_row_groups)] == groups
+        assert predicted(tmp_path / f"{bound}.parquet") == expected(rows(100))
 
 
 def test_texts_in_dictionaries_come_out_as_texts(run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from modelroll_server.offline.places import Place
 from modelroll_server.offline.records import Scanner
 from modelroll_server.offline.sources import Source
 
-GROUP_ROWS = 2**17  # of a row group or record batch that is written
+# A row group or record batch is written when it has so many rows, or bytes in memory; it has a chunk more at most.
+GROUP_ROWS = 2**17
+GROUP_BYTES = 2**26
 _LOOKED_AT = 2**13  # rows by which it is decided how a part is encoded
 _BLOCK = 2**18  # stays in a core's cache: blocks of megabytes take up to six times as long to copy
 
@@ -61,7 +63,7 @@ class _ParquetWriter:
     def write(self, table: Any) -> None:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=repeating(table))
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
+        self._writer.write_table(table)
 
     def close(self) -> None:
         if self._writer is None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from modelroll_server.errors import BatchFailed, BatchInterrupted
@@ -18,7 +19,7 @@ from modelroll_server.offline import chunks, dataset, formats, places
 from modelroll_server.offline.computing import Computed, Computer
 from modelroll_server.offline.options import Options
 from modelroll_server.offline.parts import Assembled, Finished, Journal, Parts
-from modelroll_server.offline.shards import ShardWriter
+from modelroll_server.offline.shards import Beside, ShardWriter
 from modelroll_server.registry.version import Version
 from modelroll_server.telemetry.traces import Attributes, Trace
 
@@ -258,20 +259,23 @@ class Job:
         left = [shard for shard in shards if shard.index not in finished]
         before = sum(one.rows + one.rejected for one in finished.values())
         self._progress.begin(sum(shard.piece.rows for shard in shards), before, len(shards))
-        with contextlib.closing(self._results(left, data, computer)) as results:
+        with contextlib.closing(self._results(left, data, computer)) as results, Beside() as beside:
             for shard in left:
-                began = time.monotonic()
-                with ShardWriter(self._parts, shard.index, computer, self._format, self._options) as writer:
+                done = partial(self._finished, finished, shard, time.monotonic())
+                with ShardWriter(
+                    self._parts, shard.index, computer, self._format, self._options, beside, done
+                ) as writer:
                     for computed, is_last in results:
                         writer.write(computed)
                         self._progress.advance(computed.rows)
                         self._computed += computed.rows
                         if is_last:
                             break
-                assert writer.finished is not None
-                finished[shard.index] = writer.finished
-                if self._trace is not None:
-                    self._trace.phase("shard", began, time.monotonic(), _attributes(shard, writer.finished))
+
+    def _finished(self, every: dict[int, Finished], shard: dataset.Shard, began: float, finished: Finished) -> None:
+        every[shard.index] = finished
+        if self._trace is not None:
+            self._trace.phase("shard", began, time.monotonic(), _attributes(shard, finished))
 
     def _results(
         self, left: list[dataset.Shard], data: dataset.Dataset, computer: Computer
