@@ -109,15 +109,21 @@ def failing(order: Order) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)  # Arrow puts words of its own around it
         name = error.filename or order.out
-        raise BatchInterrupted(f"{name} cannot be written: {why}. {_KEPT}") from error
+        raise BatchInterrupted(f"{name} cannot be written: {_why(error, order.out)}. {_KEPT}") from error
     except Exception as error:
         # What speaks to an object store has errors of its own, such as for credentials that are not there.
         library = type(error).__module__.partition(".")[0]
         if library in {"builtins", "modelroll_server"} or "://" not in order.source + order.out:
             raise
         raise BatchInterrupted(f"{order.source} or {order.out}: {library}: {error}. {_KEPT}") from error
+
+
+def _why(error: OSError, out: str) -> str:
+    """What a disk's error number says, for Arrow puts words of its own around it; of a store what it said itself."""
+    if error.errno and "://" not in out:
+        return os.strerror(error.errno)
+    return (error.strerror or str(error) or type(error).__name__).rstrip(".")
 
 
 class Job:

@@ -277,7 +277,7 @@ class Parts:
         """
         if self._names():
             self._remove_but(())
-            self.directory.remove()
+            self.directory.remove_empty()
 
     def sweep(self, journal: Journal) -> None:
         """Remove all but the word that OUT was written, which others may yet ask for, unless another job has begun."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
-from modelroll_server.errors import BatchFailed
+from modelroll_server.errors import BatchFailed, BatchInterrupted
 
 TEMPORARY = "_tmp-"
 _MAGIC = frozenset("*?[")
@@ -26,6 +26,8 @@ _MAGIC = frozenset("*?[")
 _IDENTITIES = ("ETag", "etag", "md5Hash", "generation", "content_md5", "mtime", "LastModified", "created")
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss"})
+# Of these a file is there when its upload is ended, and not before: what was there until then stays.
+_UPLOADED_WHOLE = frozenset({"s3", "s3a", "gs", "gcs"})
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 
 
@@ -99,20 +101,34 @@ class Place:
 
     def make_directory(self) -> None:
         """Make it, and those above it, where they are not there. Of object stores it would make a bucket."""
-        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
-        if protocols.isdisjoint(_OBJECT_STORES):
+        if not self._is_of(_OBJECT_STORES):
             self.fs.makedirs(self.path, exist_ok=True)
 
     def remove(self) -> None:
-        """Remove the file, or the directory with all that is in it, where it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(self.path, recursive=self.is_directory())
+        """Remove the file, where it is there.
+
+        Raises:
+            BatchInterrupted: A store does not let it be removed.
+        """
+        # Not by `rm`: it takes a name for a glob, and s3fs says nothing there of what it was not let remove.
+        try:
+            try:
+                self.fs.rm_file(self.path)
+            except NotImplementedError:  # of some file systems, which have but that
+                self.fs.rm(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if self.is_local:
+                raise
+            raise BatchInterrupted(f"{self} cannot be removed: {error.strerror or error}".rstrip(".")) from error
 
     def remove_empty(self) -> None:
         """Remove the directory if nothing is in it; object stores have no such directories."""
-        if self.is_local:
+        # Looked at first: some file systems remove it with all that is in it.
+        if self.is_local or not (self._is_of(_OBJECT_STORES) or self.names()):
             with contextlib.suppress(OSError):
-                Path(self.path).rmdir()
+                self.fs.rmdir(self.path)
 
     def read(self) -> bytes:
         """All of it."""
@@ -162,10 +178,15 @@ class Place:
         """A pyarrow.NativeFile to write, which stands in this file's place once it is whole and on the disk.
 
         Args:
-            directory: Where it is until then, on the same file system; beside it where none is given.
+            directory: Where it is until then, on the same file system; beside it where none is given. S3 and Google
+                Cloud Storage keep by themselves what is no file yet.
             for_good: Whether it is there after a power cut, too; else what was there before may be. To wait for that
                 takes as long as to write some megabytes: parts that are lost are made again.
         """
+        if self._is_of(_UPLOADED_WHOLE):
+            with self._uploading() as sink:
+                yield sink
+            return
         unique = f"{TEMPORARY}{uuid.uuid4().hex}"
         temporary = self.beside(unique) if directory is None else directory / unique
         try:
@@ -176,9 +197,26 @@ class Place:
             else:
                 self.fs.mv(temporary.path, self.path)
         except BaseException:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 temporary.remove()
             raise
+
+    @contextlib.contextmanager
+    def _uploading(self) -> Iterator[Any]:
+        """A pyarrow.NativeFile to write, of which nothing is seen unless it comes to its end."""
+        file = self.fs.open(self.path, "wb")
+        try:
+            yield pa.PythonFile(file, mode="w")
+            file.close()
+        except BaseException:
+            file.closed = True  # to close it would be to end the upload, with half of what was to be written
+            with contextlib.suppress(Exception):
+                file.discard()
+            raise
+
+    def _is_of(self, protocols: frozenset[str]) -> bool:
+        own = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
+        return not own.isdisjoint(protocols)
 
     def _created(self) -> Any:
         if self.is_local:
