@@ -107,9 +107,9 @@ cluster-up: setup ## Bring the test cluster up and leave it up
 cluster-down: ## Stop the test cluster
 	@hack/cluster down
 
-.PHONY: brokers
-brokers: ## The brokers that tests of event streams run, beside a redis-server: nats-server (Go) and Kafka (Java, Maven)
-	@hack/brokers/build
+.PHONY: servers
+servers: ## The servers that tests run and Debian has not: nats-server, versitygw (Go) and Kafka (Java, Maven)
+	@hack/servers/build
 
 .PHONY: setup
 setup: .venv/.synced ## The virtual environment (.venv), with every tool in it

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import redis_process
 
-BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelroll/brokers"
+BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelroll/servers"
 START_SECONDS = 60.0
 AT_ONCE = 500
 
@@ -112,8 +112,8 @@ class Redis(redis_process.RedisProcess):
         return Client.from_url(self.url, socket_timeout=START_SECONDS)
 
 
-class _Process(abc.ABC):
-    """A broker that is a program."""
+class Process(abc.ABC):
+    """A server that is a program."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -126,15 +126,15 @@ class _Process(abc.ABC):
 
     def start(self) -> None:
         """Start it, or start it again."""
-        with (self.directory / "broker.log").open("ab") as log:
+        with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(self.command(), stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
             except OSError:
-                assert time.monotonic() < end, (self.directory / "broker.log").read_text()
-                assert self._process.poll() is None, (self.directory / "broker.log").read_text()
+                assert time.monotonic() < end, (self.directory / "server.log").read_text()
+                assert self._process.poll() is None, (self.directory / "server.log").read_text()
                 time.sleep(0.05)
             else:
                 return
@@ -156,7 +156,7 @@ class _Process(abc.ABC):
         self._process.send_signal(signal.SIGCONT)
 
 
-class Nats(_Process):
+class Nats(Process):
     """A NATS server with JetStream."""
 
     options: Mapping[str, Any] = {}  # of a client
@@ -231,7 +231,7 @@ class Nats(_Process):
             await client.close()
 
 
-class Kafka(_Process):
+class Kafka(Process):
     """One Kafka broker, its own controller."""
 
     PARTITIONS = 4

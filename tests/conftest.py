@@ -14,6 +14,7 @@ import pytest
 import brokers
 import browser
 import redis_process
+import s3
 
 pytest.register_assert_rewrite(
     "both_runtimes", "checker", "harness", "server_process", "simulation"
@@ -27,8 +28,9 @@ HOW_TO_GET = {
     "nginx": "nginx: `apt-get install nginx` on Debian, or see https://nginx.org/en/download.html",
     "wrk": "the load generator wrk: apt-get install wrk, or see https://github.com/wg/wrk",
     "redis": "redis-server or valkey-server: `apt-get install redis-server` on Debian, or see https://redis.io/docs",
-    "nats-server": "nats-server: `hack/brokers/build nats-server` builds one (Go)",
-    "kafka": "Kafka's jars and java: `hack/brokers/build kafka` gets them (Java 17 or later, Maven)",
+    "nats-server": "nats-server: `hack/servers/build nats-server` builds one (Go)",
+    "versitygw": "versitygw, an S3 server: `hack/servers/build versitygw` builds one (Go)",
+    "kafka": "Kafka's jars and java: `hack/servers/build kafka` gets them (Java 17 or later, Maven)",
     "prometheus": "prometheus and promtool: `apt-get install prometheus` on Debian, or see https://prometheus.io/download",
     "faketime": "the command faketime: `apt-get install faketime` on Debian, or see https://github.com/wolfcw/libfaketime",
     "chromium": "the browser chromium: `apt-get install chromium` on Debian, or see https://www.chromium.org",
@@ -49,6 +51,8 @@ def _is_there(part: str) -> bool:
         return redis_process.command() is not None
     if part == "nats-server":
         return brokers.nats_server() is not None
+    if part == "versitygw":
+        return s3.command() is not None
     if part == "kafka":
         return brokers.kafka_jars() is not None
     if part == "chromium":

@@ -57,7 +57,7 @@ def test_the_workflow_runs_the_same_commands_as_the_ci_script() -> None:
     assert job["env"]["CLUSTER"] == "kind"
     for command in (
         "make setup",
-        "hack/brokers/build nats-server",
+        "hack/servers/build nats-server versitygw",
         "make lint",
         "make verify",
         "make demo",

@@ -1,5 +1,5 @@
 // nats-server: the server that `modelroll stream` is tested with, beside Redis and Kafka.
-module modelroll.dev/brokers/nats-server
+module modelroll.dev/servers/nats-server
 
 go 1.26.0
 
