@@ -45,7 +45,7 @@ test-fast: setup ## The tests that need no cluster
 .PHONY: chaos
 chaos: setup ## Rollouts of every kind while pods and operators die at random (ROUNDS=50 SEED=7: half an hour, 200,000 requests)
 	@hack/cluster up
-	@eval "$$(hack/cluster env)" && $(RUN) pytest tests/e2e/test_chaos.py $(ARGS)
+	@eval "$$(hack/cluster env)" && $(RUN) pytest -o faulthandler_timeout=0 tests/e2e/test_chaos.py $(ARGS)
 
 .PHONY: bench
 bench: setup ## Measure modelroll beside the bare server and every peer, an hour (ARGS="--model forest" narrows)

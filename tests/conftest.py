@@ -20,6 +20,8 @@ pytest.register_assert_rewrite(
     "both_runtimes", "checker", "harness", "server_process", "simulation"
 )  # so that they show what they saw
 
+PROOF_SECONDS = 900  # that a proof on the cluster may take, its release's installation among them
+
 _BUILT = "`make test CLUSTER=devcluster` builds one (root, Debian)"
 HOW_TO_GET = {
     "cluster": f"a Kubernetes cluster: {_BUILT}, CLUSTER=kind uses Docker",
@@ -68,8 +70,15 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow proofs on the cluster last, so that a plain fault shows first."""
-    items.sort(key=lambda item: "tests/e2e/" in item.nodeid)
+    """Run the slow proofs on the cluster last, so that a plain fault shows first; and give them more time."""
+    items.sort(key=_is_proof)
+    for item in filter(_is_proof, items):
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PROOF_SECONDS))
+
+
+def _is_proof(item: pytest.Item) -> bool:
+    return "tests/e2e/" in item.nodeid
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

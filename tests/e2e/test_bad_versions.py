@@ -47,6 +47,7 @@ def specs(release: Release, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return made
 
 
+@pytest.mark.timeout(1800)  # with KINDS=all
 def test_no_kind_of_bad_version_costs_anything_in_place(release: Release, specs: dict[str, Spec]) -> None:
     release.apply_version("1.2.0", strategy=IN_PLACE)
     before = {one["metadata"]["uid"]: restarts(one) for one in release.pods()}

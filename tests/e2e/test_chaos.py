@@ -43,6 +43,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.timeout(0 if IS_LONG else 900)  # a long one takes the time of its rounds
 def test_nothing_fails_whatever_dies(release: Release, capsys: pytest.CaptureFixture[str]) -> None:
     seed = chaos.seed()
     chance = random.Random(seed)
