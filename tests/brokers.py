@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import ports
 import redis_process
 
 BUILT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelroll/servers"
@@ -117,7 +118,7 @@ class Process(abc.ABC):
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = ports.reserve()
         self._process: subprocess.Popen[bytes] | None = None
 
     @abc.abstractmethod
@@ -242,7 +243,7 @@ class Kafka(Process):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        controller, own = _free_port(), _free_port()
+        controller, own = ports.reserve(), ports.reserve()
         (directory / "broker.properties").write_text(
             f"""\
 process.roles=broker,controller
@@ -329,9 +330,3 @@ group.initial.rebalance.delay.ms=0
     @staticmethod
     def _java() -> list[str]:
         return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{kafka_jars()}/*"]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        found: int = free.getsockname()[1]
-        return found

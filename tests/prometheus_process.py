@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+
+import ports
 
 STARTUP_SECONDS = 60.0
 T = TypeVar("T")
@@ -19,8 +20,7 @@ class PrometheusProcess:
     """One Prometheus. It scrapes and evaluates every second."""
 
     def __init__(self, directory: Path, targets: Mapping[str, tuple[int, Mapping[str, str]]], rules: Any) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
+        port = ports.reserve()
         jobs = [
             {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{at}"], "labels": dict(labels)}]}
             for job, (at, labels) in targets.items()

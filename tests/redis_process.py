@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ports
+
 
 def command() -> str | None:
     """The server that this machine has."""
@@ -19,8 +21,7 @@ class RedisProcess:
     """One server, which keeps nothing on disk unless its arguments say so; in these PORT stands for its port."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = ports.reserve()
         self._directory = directory
         self._arguments = [one.replace("PORT", str(self.port)) for one in arguments]
         self.start()
@@ -36,7 +37,7 @@ class RedisProcess:
         assert program is not None
         fixed = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._directory)]
         self._process = subprocess.Popen([program, *fixed, *self._arguments], stdout=subprocess.DEVNULL)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:

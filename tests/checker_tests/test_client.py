@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+import ports
 from checker import verdict
 
 CLIENT = Path(__file__).parents[1] / "checker" / "client.py"
@@ -105,8 +106,9 @@ FAULTS: dict[str, tuple[Handler, str]] = {
 @pytest.mark.parametrize("flag", ["--keep-alive", "--no-keep-alive"])
 async def test_a_fault_is_seen_in_every_request(name: str, flag: str, tmp_path: Path) -> None:
     handler, sentence = FAULTS[name]
+    patience = "0.3" if handler is hanging else "60"
     async with served(handler) as url:
-        found = await records(url, tmp_path, flag, "--timeout", "0.3")
+        found = await records(url, tmp_path, flag, "--timeout", patience)
     assert found
     assert all(not one["ok"] and one["error"].startswith(sentence) for one in found)
 
@@ -114,7 +116,7 @@ async def test_a_fault_is_seen_in_every_request(name: str, flag: str, tmp_path: 
 async def test_right_answers_are_right(tmp_path: Path) -> None:
     async with served(answering(RIGHT)) as url:
         found = await records(url, tmp_path)
-    assert len(found) >= 5
+    assert found
     assert all(one["ok"] and one["version"] == "1.2.0" and one["start"] <= one["end"] for one in found)
 
 
@@ -175,9 +177,7 @@ async def test_what_is_cut_twice_is_a_failure(tmp_path: Path) -> None:
 
 
 async def test_nobody_there_is_a_failure(tmp_path: Path) -> None:
-    async with served(answering(RIGHT)) as url:
-        pass
-    found = await records(url, tmp_path)
+    found = await records(f"http://127.0.0.1:{ports.reserve()}", tmp_path)
     assert found
     assert not any(one["ok"] for one in found)
 
@@ -205,6 +205,6 @@ async def test_the_end_of_its_input_ends_it(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert await process.stdout.readline()
         process.stdin.close()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await process.stdout.read()
             assert await process.wait() == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import ports
 from harness import readme
 from harness.cluster import ROOT, run
 from harness.release import CHURN, Release, digest_of, fresh
@@ -53,7 +54,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Release
 
 def test_the_commands_of_the_readme_lead_from_a_claim_to_a_roll_back(release: Release) -> None:
     typed = [one for one in readme.commands("Your first model on a cluster") if not one.startswith(LEFT_OUT)]
-    port = _free_port()
+    port = ports.reserve()
     put_in = {
         "REGISTRY/modelroll-server:0.2.0": os.environ["MODELROLL_SERVER_IMAGE"],
         "sha256:…": digest_of(CHURN / "1.2.0"),
@@ -112,10 +113,3 @@ def _in_background(command: str, port: int) -> Iterator[None]:
 def _is_open(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

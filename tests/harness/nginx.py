@@ -8,7 +8,6 @@ read them again when they change.
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Self
 
 import httpx
 
+import ports
 from harness.cluster import ROOT
 from harness.waiting import wait_until
 
@@ -71,8 +71,7 @@ class Nginx:
             nameserver: Address of the cluster's DNS.
             names: What each Service's name stands for now, without namespace and port.
         """
-        with socket.create_server(("", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = ports.reserve()
         self._place = directory
         self._names = names
         self._known: Mapping[str, Sequence[str]] = {}
@@ -88,14 +87,14 @@ class Nginx:
         (self._place / "nginx.conf").write_text(MAIN.format(place=self._place))
         self._write()
         self._process = subprocess.Popen([command() or "nginx", "-c", str(self._place / "nginx.conf")])
-        wait_until(self._answers, 20, what="nginx answers")
+        wait_until(self._answers, what="nginx answers")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=60)
 
     @property
     def log(self) -> str:

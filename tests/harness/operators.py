@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,18 +14,13 @@ from typing import Any
 
 import yaml
 
+import ports
 from harness.cluster import ROOT, Namespace, run
 from harness.waiting import wait_until
 
 COMMAND = Path(sys.executable).with_name("modelroll-operator")
 FAILING = {"2.1.0": "GoldenRowsDiffer"}
 LEASE = "modelroll-operator"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Operators:
@@ -41,7 +35,7 @@ class Operators:
     def start(self, name: str, *, clock: str = "", **variables: str) -> subprocess.Popen[bytes]:
         """Start one, with further variables in its environment, and a clock that is wrong by so much, such as `+1h`."""
         command = ["faketime", "--exclude-monotonic", "-m", "-f", clock, str(COMMAND)] if clock else [str(COMMAND)]
-        self.ports[name] = free_port()
+        self.ports[name] = ports.reserve()
         environment = {"NAMESPACE": self._namespace, "POD_NAME": name, "MANAGEMENT_PORT": str(self.ports[name])}
         if clock:
             environment["KUBECONFIG"] = str(self._unverified())
@@ -67,7 +61,7 @@ class Operators:
         for process in self.running.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
+            process.wait(60)
 
     def log(self, name: str) -> str:
         """What one has written."""
@@ -77,7 +71,7 @@ class Operators:
         """Send one a signal, and wait until it has ended; its exit status."""
         process = self.running.pop(name)
         process.send_signal(number)
-        return process.wait(20)
+        return process.wait(60)
 
 
 def install_crd() -> None:
