@@ -3,15 +3,12 @@
 import asyncio
 import contextlib
 import json
-import os
-import re
 import socket
 import ssl
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +21,11 @@ from grpc_health.v1 import health_pb2
 
 import credentials
 import server_process
+from guarded_server import CHURN, DESK, HEALTH, SHOP, Guarded, bearer, helm_test, open_connection, who
 from modelroll_server.cli import main
 from modelroll_server.grpc import prediction_pb2 as pb
 
-ROOT = Path(__file__).parents[3]
-CHURN = ROOT / "models" / "churn"
-HELM_TEST = ROOT / "charts" / "modelroll" / "files" / "test_predict.py"
-HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
-SHOP, DESK = "shop-0123456789abcdef", "desk-0123456789abcdef"
 PREDICT = "/modelroll.v1.PredictionService/Predict"
-
-
-@dataclass
-class Guarded:
-    """A server, who signs for it, and what is mounted for it."""
-
-    server: server_process.ServerProcess
-    authority: credentials.Authority
-    first: credentials.Issued
-    tls: credentials.Mounted
-    tokens: credentials.Mounted
-
-    @property
-    def grpc_port(self) -> int:
-        line = self.server.wait_for(
-            lambda: next((one for one in self.server.lines() if one["event"] == "listening for grpc"), None)
-        )
-        return int(line["grpc_port"])
-
-    @property
-    def trust(self) -> ssl.SSLContext:
-        return self.authority.trust()
-
-    def metric(self, name: str) -> float:
-        """A series that `/metrics` has; NaN where it has not."""
-        found = re.search(rf"^{re.escape(name)} (\S+)$", self.server.get("/metrics").text, re.MULTILINE)
-        return float("nan") if found is None else float(found[1])
-
-    def channel(self) -> grpc.aio.Channel:
-        return grpc.aio.secure_channel(
-            f"localhost:{self.grpc_port}",
-            grpc.ssl_channel_credentials(self.authority.pem),
-            options=[("grpc.use_local_subchannel_pool", 1)],
-        )
 
 
 @pytest.fixture(scope="module")
@@ -95,20 +54,6 @@ def client(guarded: Guarded) -> Iterator[httpx.Client]:
         yield found
 
 
-def helm_test(server: server_process.ServerProcess, **environment: object) -> "subprocess.CompletedProcess[str]":
-    """What `helm test` runs in the cluster."""
-    addresses = {"SERVICE": server.url, "MANAGEMENT": f"http://127.0.0.1:{server.management_port}"}
-    found = {name: str(value) for name, value in environment.items()}
-    command = [sys.executable, str(HELM_TEST)]
-    return subprocess.run(
-        command, env={**os.environ, **addresses, **found}, capture_output=True, text=True, check=False
-    )
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
 def test_everything_but_the_health_of_the_server_needs_a_token(
     guarded: Guarded, client: httpx.Client, row: dict[str, Any]
 ) -> None:
@@ -135,8 +80,9 @@ def test_everything_but_the_health_of_the_server_needs_a_token(
     log = guarded.server.log.read_text()
     assert SHOP not in log
     assert DESK not in log
-    assert any(
-        one.get("caller") == "desk" and one["path"] == "/v1/models/churn:predict" for one in guarded.server.lines()
+    line = ("desk", "/v1/models/churn:predict")  # which is written after the answer
+    guarded.server.wait_for(
+        lambda: line in {(one.get("caller"), one.get("path")) for one in guarded.server.lines()} or None
     )
 
 
@@ -173,7 +119,7 @@ def test_the_body_of_who_is_refused_is_not_asked_for_and_the_connection_ends(gua
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     )
-    plain = socket.create_connection(("127.0.0.1", guarded.server.port), timeout=10)
+    plain = socket.create_connection(("127.0.0.1", guarded.server.port), timeout=60)
     with plain, guarded.trust.wrap_socket(plain, server_hostname="localhost") as connection:
         connection.sendall(head)
         answer = b""
@@ -199,7 +145,7 @@ def test_lines_are_streamed_to_who_has_a_token(client: httpx.Client, row: dict[s
 def test_a_large_answer_is_there_whole_where_the_connection_ends_with_it(
     client: httpx.Client, row: dict[str, Any]
 ) -> None:
-    headers = {**bearer(SHOP), "connection": "close"}
+    headers = {**bearer(SHOP), "connection": "close", "x-request-timeout-ms": "60000"}
     answer = client.post("/batch_predict", json=[row] * 10_000, headers=headers, timeout=60)
     assert len(answer.json()["predictions"]) == 10_000
 
@@ -302,13 +248,15 @@ async def test_certificate_and_tokens_are_replaced_and_no_request_fails(
     guarded: Guarded, row: dict[str, Any], expected: dict[str, tuple[Any, list[float]]]
 ) -> None:
     server, new = guarded.server, guarded.authority.issue(ends=48)
+    reloads = 'modelroll_credentials_reloads_total{outcome="succeeded",what="certificate"}'
+    before_all = guarded.metric(reloads)
     token = "shop-before-0123456789"
     shown = Shown(token)
     guarded.tokens.replace({"shop": token.encode()})
     await until(lambda: who(guarded, token))
     opened = await asyncio.to_thread(open_connection, guarded)
     under_load = server_process.under_load(
-        server.url, row, {"1.2.0": expected["1.2.0"]}, clients=4, tls=guarded.trust, token=lambda: shown.token
+        server.url, row, {"1.2.0": expected["1.2.0"]}, clients=4, tls=guarded.trust, token=shown.show
     )
     async with under_load as load, calling(guarded, message(row), shown) as calls:
         await until(lambda: load.answers.total() > 0 and calls.total() > 0)
@@ -318,7 +266,7 @@ async def test_certificate_and_tokens_are_replaced_and_no_request_fails(
         guarded.tokens.replace({"shop": f"{token}\nshop-after-0123456789\n".encode()})
         await until(lambda: who(guarded, "shop-after-0123456789"))
         shown.token = "shop-after-0123456789"
-        await asyncio.sleep(0.2)  # what was begun with the token before is answered
+        await shown.by_all()  # what was begun with the token before is answered
         guarded.tokens.replace({"shop": b"shop-after-0123456789"})
         await until(lambda: not who(guarded, token))
         before = load.answers.total(), calls.total()
@@ -330,7 +278,7 @@ async def test_certificate_and_tokens_are_replaced_and_no_request_fails(
         assert opened.recv(65536).startswith(b"HTTP/1.1 200")
     expires = x509.load_pem_x509_certificate(new.chain).not_valid_after_utc.timestamp()
     assert guarded.metric("modelroll_certificate_expiry_timestamp_seconds") == expires
-    assert guarded.metric('modelroll_credentials_reloads_total{outcome="succeeded",what="certificate"}') == 1
+    assert guarded.metric(reloads) == before_all + 1
     guarded.tokens.replace({"shop": SHOP.encode(), "desk": DESK.encode()})
     await until(lambda: who(guarded, DESK))
 
@@ -340,11 +288,12 @@ def test_what_cannot_be_used_leaves_the_certificate_and_no_token(guarded: Guarde
     good, other = guarded.authority.issue(), guarded.authority.issue()
     failing = 'modelroll_credentials_failing{what="certificate"}'
     failed = 'modelroll_credentials_reloads_total{outcome="failed",what="certificate"}'
+    before = guarded.metric(failed)
     for number, files in enumerate(
         ({**good.files, "tls.key": other.key}, guarded.authority.issue(ends=0).files, dict.fromkeys(good.files, b"")), 1
     ):
         guarded.tls.replace(files)
-        guarded.server.wait_for(lambda number=number: True if guarded.metric(failed) == number else None)  # type: ignore[misc]
+        guarded.server.wait_for(lambda number=number: True if guarded.metric(failed) == before + number else None)  # type: ignore[misc]
         assert guarded.metric(failing) == 1
         assert credentials.shown(guarded.server.port) == in_use
         assert credentials.shown(guarded.grpc_port, "h2") == in_use
@@ -365,124 +314,28 @@ def test_what_cannot_be_used_leaves_the_certificate_and_no_token(guarded: Guarde
     guarded.server.wait_for(lambda: True if who(guarded, SHOP) else None)
 
 
-@pytest.mark.parametrize(
-    ("what", "files", "said", "workers"),
-    [
-        ("TLS_DIR", {}, "tls.crt cannot be read: No such file or directory", "1"),
-        ("TOKENS_DIR", {"shop": b"short"}, "line 1 of", "1"),
-        ("TOKENS_DIR", {}, "has no token, so nobody may call", "2"),
-    ],
-)
-def test_a_start_with_what_cannot_be_used_ends_with_the_reason(
-    what: str, files: dict[str, bytes], said: str, workers: str, tmp_path: Path
-) -> None:
-    place = credentials.Mounted(tmp_path / "files", files).place
-    environment = {**os.environ, what: str(place), "PORT": "0", "MANAGEMENT_PORT": "0", "WORKERS": workers}
-    command = [*server_process.COMMAND, str(CHURN / "1.2.0"), "--grpc-port", "off"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert ended.returncode == 1
-    assert said in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_only_clients_with_a_certificate_are_spoken_to_where_an_authority_is_named(
-    tmp_path: Path, row: dict[str, Any]
-) -> None:
-    authority, theirs = credentials.Authority(), credentials.Authority("clients")
-    tls = credentials.Mounted(tmp_path / "tls", {**authority.issue().files, "ca.crt": theirs.pem})
-    environment = {"TLS_DIR": str(tls.place), "TLS_CLIENT_CA": str(tls.place / "ca.crt"), "GRPC_PORT": "0"}
-    one, later = theirs.issue(), credentials.Authority("later")
-    known = authority.trust(one, tmp_path / "one.pem")
-    with server_process.serving(tmp_path / "log", str(CHURN / "1.2.0"), environment=environment) as server:
-        server.wait_for_live("1.2.0")
-        assert httpx.post(f"{server.url}/predict", json=row, verify=known).status_code == 200
-        for nobody in (authority.trust(), authority.trust(later.issue(), tmp_path / "other.pem")):
-            with pytest.raises(httpx.HTTPError):
-                httpx.post(f"{server.url}/predict", json=row, verify=nobody)
-        asked = helm_test(server, TRUSTED=tls.place / "tls.crt", WANTS_CERTIFICATES="true")
-        assert asked.returncode == 0, asked.stderr
-        guarded = Guarded(server, authority, one, tls, tls)
-        for pair, code in (((one.key, one.chain), None), ((None, None), grpc.StatusCode.UNAVAILABLE)):
-            trust = grpc.ssl_channel_credentials(authority.pem, *pair)
-            with grpc.secure_channel(f"localhost:{guarded.grpc_port}", trust) as channel:
-                check = channel.unary_unary("/grpc.health.v1.Health/Check")
-                if code is None:
-                    check(b"", timeout=10)
-                else:
-                    with pytest.raises(grpc.RpcError) as refused:
-                        check(b"", timeout=10)
-                    assert refused.value.code() == code
-        # An authority that is taken away signs for nobody any more.
-        tls.replace({**authority.issue().files, "ca.crt": later.pem})
-        server.wait_for(lambda: True if not opens(server.port, known) else None)
-        assert opens(server.port, authority.trust(later.issue(), tmp_path / "later.pem"))
-
-
-def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, row: dict[str, Any]) -> None:
-    authority = credentials.Authority()
-    first, second = authority.issue(), authority.issue(ends=48)
-    tls = credentials.Mounted(tmp_path / "tls", first.files)
-    tokens = credentials.Mounted(tmp_path / "tokens", {"shop": SHOP.encode()})
-    environment = {"TLS_DIR": str(tls.place), "TOKENS_DIR": str(tokens.place), "WORKERS": "2"}
-    environment["SHUTDOWN_TIMEOUT"] = "60"
-    with server_process.serving(tmp_path / "log", str(CHURN / "1.2.0"), environment=environment) as server:
-        server.wait_for_live("1.2.0")
-        guarded = Guarded(server, authority, first, tls, tokens)
-        assert who(guarded, SHOP)
-        tls.replace(second.files)
-        tokens.replace({"shop": DESK.encode()})
-        seen = 0
-        while seen < 20:  # in a row: new connections come to either worker
-            seen = seen + 1 if credentials.shown(server.port) == second.serial and who(guarded, DESK) else 0
-        assert not who(guarded, SHOP)
-        expires = x509.load_pem_x509_certificate(second.chain).not_valid_after_utc.timestamp()
-        assert guarded.metric("modelroll_certificate_expiry_timestamp_seconds") == expires
-        asked = httpx.post(f"{server.url}/predict", json=row, headers=bearer(DESK), verify=guarded.trust)
-        assert asked.json()["model_version"] == "1.2.0"
-        many = 'modelroll_caller_requests_total{caller="shop"}'
-        server.wait_for(lambda: True if guarded.metric(many) >= 22 else None)
-        with open_connection(guarded) as idle:
-            idle.sendall(HEALTH)
-            assert idle.recv(65536).startswith(b"HTTP/1.1 200")
-            assert server.end() == 0  # in half of that time, without a goodbye of a client that does not read
+async def until(is_so: Callable[[], bool]) -> None:
+    """Look until it is."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(is_so):  # noqa: ASYNC110 - another process has no event
+            await asyncio.sleep(0.05)
 
 
 @dataclass
 class Shown:
-    """The token that clients show."""
+    """The token that clients show, and what each showed last: who shows another was answered to the one before."""
 
     token: str
+    by: dict[object, str] = field(default_factory=dict)
 
+    def show(self) -> str:
+        self.by[asyncio.current_task()] = self.token
+        return self.token
 
-def opens(port: int, context: ssl.SSLContext) -> bool:
-    """Whether a connection is spoken on: TLS 1.3 says only after the handshake that a certificate is refused."""
-    with socket.create_connection(("127.0.0.1", port)) as plain:
-        try:
-            with context.wrap_socket(plain, server_hostname="localhost") as secured:
-                secured.sendall(HEALTH)
-                return secured.recv(65536).startswith(b"HTTP/1.1 200")
-        except OSError:
-            return False
-
-
-def open_connection(guarded: Guarded) -> ssl.SSLSocket:
-    """A connection on which hands were shaken."""
-    plain = socket.create_connection(("127.0.0.1", guarded.server.port), timeout=10)
-    return guarded.trust.wrap_socket(plain, server_hostname="localhost")
-
-
-def who(guarded: Guarded, token: str) -> bool:
-    """Whether somebody with this token may call."""
-    with open_connection(guarded) as connection:
-        connection.sendall(f"GET /v2 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-        return connection.recv(65536).startswith(b"HTTP/1.1 200")
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Look until it is."""
-    async with asyncio.timeout(30):
-        while not await asyncio.to_thread(is_so):  # noqa: ASYNC110 - another process has no event
-            await asyncio.sleep(0.05)
+    async def by_all(self) -> None:
+        async with asyncio.timeout(60):
+            while set(self.by.values()) != {self.token}:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.005)
 
 
 @contextlib.asynccontextmanager
@@ -494,7 +347,7 @@ async def calling(guarded: Guarded, request: pb.PredictRequest, shown: Shown) ->
     async def call(channel: grpc.aio.Channel) -> None:
         predict = channel.unary_unary(PREDICT, pb.PredictRequest.SerializeToString, pb.PredictResponse.FromString)
         try:
-            await predict(request, metadata=metadata(shown.token), timeout=20)
+            await predict(request, metadata=metadata(shown.show()), timeout=60)
             found["OK"] += 1
         except grpc.aio.AioRpcError as error:
             found[f"{error.code()} {error.details()}"] += 1
