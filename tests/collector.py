@@ -61,7 +61,7 @@ class Collector:
         """The spans within another, by name."""
         return {span.name: span for span in self.spans if span.parent == parent.id}
 
-    def wait_for(self, is_there: Callable[[], Any], seconds: float = 20.0) -> None:
+    def wait_for(self, is_there: Callable[[], Any], seconds: float = 60.0) -> None:
         """Look until something was sent."""
         end = time.monotonic() + seconds
         while not is_there():

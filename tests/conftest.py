@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections import Counter
 
+import hypothesis
 import pytest
 
 import brokers
@@ -19,6 +20,12 @@ import s3
 pytest.register_assert_rewrite(
     "both_runtimes", "checker", "harness", "server_process", "simulation"
 )  # so that they show what they saw
+
+# How long an example takes, or its making, says how busy the machine is.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 PROOF_SECONDS = 900  # that a proof on the cluster may take, its release's installation among them
 

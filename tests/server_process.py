@@ -31,7 +31,7 @@ class ServerProcess:
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.log = log
         # One for all: to read the certificates of the system takes longer than an answer.
-        self._client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+        self._client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=STARTUP_SECONDS)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MODEL_", "TARGET_"))}
         fixed = {"HOST": "127.0.0.1", "PORT": "0", "MANAGEMENT_PORT": "0", "GRPC_PORT": "off", "LOG_FORMAT": "json"}
         with log.open("ab") as file:
@@ -51,8 +51,9 @@ class ServerProcess:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """What it logged so far. A line may be there in part: how far a file was written is told page by page."""
+        whole, _, _ = self.log.read_text(errors="replace").rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def status(self) -> dict[str, Any]:
         """Its `/status`."""
@@ -66,11 +67,12 @@ class ServerProcess:
     def wait_for(self, what: Callable[[], T | None], seconds: float = STARTUP_SECONDS) -> T:
         """Look until there is something, or fail with the log."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        is_last = False
+        while not is_last:
+            # Before the look, which sees everything that it did until it ended.
+            is_last = self.process.poll() is not None or time.monotonic() > end
             if (found := what()) is not None:
                 return found
-            if self.process.poll() is not None:
-                break
             time.sleep(0.02)
         raise AssertionError(f"it did not happen; exit code {self.process.poll()}\n{self.log.read_text()}")
 
@@ -95,7 +97,7 @@ class ServerProcess:
     def end(self) -> int:
         """Ask it to leave, and say how it left."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(STARTUP_SECONDS)
 
 
 @contextlib.contextmanager

@@ -90,9 +90,9 @@ class Loads:
         self.asked.append(content)
         self.baselines.append(baseline)
         self.during()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         if content.path in self.hanging:
-            assert self.hanging[content.path].wait(10)
+            assert self.hanging[content.path].wait(60)
         if content.path in self.failing:
             raise self.failing[content.path]
         number = content.version or "1.0.0"

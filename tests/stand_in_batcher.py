@@ -60,7 +60,7 @@ def desk(threads: int = 1, max_rows: int = 4096) -> Desk:
     return Desk(Threads(threads), Admission(max_rows), metrics)
 
 
-def soon(seconds: float = 10) -> float:
+def soon(seconds: float = 60) -> float:
     return time.monotonic() + seconds
 
 
@@ -72,15 +72,15 @@ class Held:
 
     def wait(self, _: Table) -> None:
         self.computing.set()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
 
     async def begun(self) -> None:
-        assert await asyncio.to_thread(self.computing.wait, 10)
+        assert await asyncio.to_thread(self.computing.wait, 60)
 
 
 async def left(desk: Desk) -> None:
     """Wait until nothing waits: who was given up last leaves when the next batch is made."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while desk.admission.rows:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
 

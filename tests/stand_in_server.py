@@ -94,9 +94,11 @@ async def listening(
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:
         serving = asyncio.create_task(server._serve([bound]))  # noqa: SLF001 - `serve` would take the signals
-        yield bound.getsockname()[1]
-        server.should_exit = server.force_exit = True
-        await serving
+        try:
+            yield bound.getsockname()[1]
+        finally:
+            server.should_exit = server.force_exit = True
+            await serving
 
 
 @contextlib.contextmanager
@@ -120,7 +122,7 @@ def in_a_thread(version: Version | None = None) -> Iterator[int]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert started.wait(20)
+        assert started.wait(60)
         yield found[0]
     finally:
         ended.set()

@@ -95,7 +95,7 @@ async def outcome(broker: brokers.Broker) -> Outcome:
     return Outcome(answers, dead)
 
 
-async def settled(broker: brokers.Broker, ids: list[str], seconds: float = 60.0) -> Outcome:
+async def settled(broker: brokers.Broker, ids: list[str], seconds: float = 120.0) -> Outcome:
     """What came of these events, once there is something for each; or whatever there is after so many seconds."""
     end = time.monotonic() + seconds
     while True:

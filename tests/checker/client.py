@@ -141,7 +141,7 @@ async def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
     parser.add_argument("--connections", type=int, default=16, help="requests under way at once, at most")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds after which a request has failed")
-    parser.add_argument("--connect-timeout", type=float, default=3.0, help="seconds that a connection may take of them")
+    parser.add_argument("--connect-timeout", type=float, help="seconds that a connection may take of them; else all")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument(
         "--resend-cut", type=float, help="send once more, after so many seconds, what a cut connection left unanswered"

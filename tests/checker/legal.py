@@ -51,8 +51,8 @@ class Watch:
         """
         ended_by_itself = self._process.poll() is not None or not self._thread.is_alive()
         self._process.terminate()
-        self._thread.join(10)
-        self._process.wait(10)
+        self._thread.join(60)
+        self._process.wait(60)
         if self._process.stdout is not None:
             self._process.stdout.close()
         if ended_by_itself:

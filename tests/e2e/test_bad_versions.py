@@ -108,7 +108,7 @@ def why(release: Release, case: Case, version: str) -> str:
         reason = release.wait_stalled(version)
         return f"{reason}: {release.condition(version, 'Stalled')['message']}"
     try:
-        return wait_until(lambda: _said(release, version, case.reason), 30, what=f"{version}: {case.reason}")
+        return wait_until(lambda: _said(release, version, case.reason), what=f"{version}: {case.reason}")
     except AssertionError as error:
         return str(error)
 

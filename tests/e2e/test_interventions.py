@@ -30,9 +30,9 @@ def test_ten_pods_and_two_again(on_old: Release) -> None:
         on_old.namespace.kubectl("scale", "deployment/churn", "--replicas=2")
         on_old.wait_live("2.0.0", 120)
         on_old.wait_ready(2)
-    traffic.assert_flawless(2)
-    on_old.namespace.kubectl("scale", "deployment/churn", "--replicas=3")
+    on_old.namespace.kubectl("scale", "deployment/churn", "--replicas=3")  # as those below want it
     on_old.wait_ready(3)
+    traffic.assert_flawless(2)
 
 
 def test_an_undo_by_kubectl(on_old: Release) -> None:

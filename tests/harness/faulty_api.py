@@ -70,14 +70,14 @@ class FaultyApi:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(20), "the proxy does not start"
+        assert self._started.wait(60), "the proxy does not start"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+        self._thread.join(60)
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()

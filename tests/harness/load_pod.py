@@ -97,7 +97,7 @@ class Load:
             "--seconds",
             "inf",
             flag,
-            *(["--resend-cut", str(RESEND_AFTER)] if resend_cut else []),
+            *(["--resend-cut", str(RESEND_AFTER), "--connect-timeout", "3"] if resend_cut else []),
         ]
         self._lines: list[str] = []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -130,8 +130,8 @@ class Load:
         assert self._process.poll() is None, "the client ended by itself"
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._thread.join(30)
-        assert self._process.wait(30) == 0, "the client failed"
+        self._thread.join(60)
+        assert self._process.wait(60) == 0, "the client failed"
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -69,8 +69,8 @@ class Readiness:
     ) -> None:
         ended = not self.is_watching
         self._process.terminate()
-        self._process.wait(timeout=20)
-        self._thread.join(timeout=20)
+        self._process.wait(timeout=60)
+        self._thread.join(timeout=60)
         if self._process.stdout is not None:
             self._process.stdout.close()
         if ended and error is None:

@@ -78,7 +78,7 @@ async def test_a_rollout_is_forgotten_only_after_it_looked_finished_for_a_while(
     running = asyncio.create_task(
         Actor("churn", Standing(seen), Silent(), hands, Reminder(Nobody()), Metrics()).run(lambda: None)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await hands.did.wait()
     running.cancel()
     when, step = hands.done[0]
@@ -107,7 +107,7 @@ async def test_a_version_whose_status_is_refused_holds_up_no_other() -> None:
     running = asyncio.create_task(
         Actor("churn", Standing(seen), status, hands, Reminder(Nobody()), metrics).run(lambda: None)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await hands.did.wait()
     running.cancel()
     assert status.wrote == ["churn-1.0.0", "churn-3.0.0"]
@@ -128,7 +128,7 @@ async def test_a_version_whose_status_is_refused_can_be_settled_all_the_same() -
     running = asyncio.create_task(
         Actor("churn", Standing(seen), Refusing(), hands, Reminder(Nobody()), Metrics()).run(lambda: None)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(isinstance(step, steps.Close) for _, step in hands.done):
             hands.did.clear()
             await hands.did.wait()
@@ -145,7 +145,7 @@ async def test_a_failure_is_written_down_before_any_other_news() -> None:
     running = asyncio.create_task(
         Actor("churn", Standing(seen), status, hands, Reminder(Nobody()), Metrics()).run(lambda: None)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await hands.did.wait()
     running.cancel()
     assert isinstance(hands.done[0][1], steps.RecordFailure)
@@ -177,7 +177,7 @@ async def test_changes_that_do_not_end_do_not_keep_it_busy_all_the_time() -> Non
     observer = Changing(seen, turns=4)
     observer.actor = Actor("churn", observer, Silent(), Noting(), Reminder(Nobody()), Metrics())
     running = asyncio.create_task(observer.actor.run(lambda: None))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await observer.done.wait()
     running.cancel()
     for (began, ended), (next_began, _) in pairwise(observer.times):
@@ -203,7 +203,7 @@ async def test_a_turn_that_fails_as_nobody_foresaw_is_counted_and_made_again() -
     observer, hands, metrics = Failing(seen), Noting(), Metrics()
     actor = Actor("churn", observer, Refusing(), hands, Reminder(Nobody()), metrics)
     running = asyncio.create_task(actor.run(lambda: None))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await hands.did.wait()
     running.cancel()
     assert observer.looks == 2
@@ -218,7 +218,7 @@ async def test_the_rollout_under_way_and_the_conditions_are_shown_and_taken_back
     hands, metrics = Noting(), Metrics()
     looking = Actor("churn", observer, Silently(), hands, Reminder(Nobody()), metrics)
     running = asyncio.create_task(looking.run(lambda: None))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await hands.did.wait()
         shown = {name: metrics.registry.get_sample_value(name, labels) for name, labels in SHOWN.items()}
         assert begun.state.rollout is not None

@@ -131,7 +131,7 @@ def test_a_fault_at_any_moment_of_a_rollout_ends_where_the_live_rule_says(
         assert driver.cluster.state.content == values.content(expected or "")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @example(
     [("superseded", [0, 1]), ("template written by hand", [1])], 27, "RollingUpdate"
 )  # it outranked what an abort had settled
@@ -146,7 +146,7 @@ def test_faults_upon_faults_come_to_an_end(faults: list[tuple[str, list[int]]], 
     driver.converge()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 60),
     st.lists(st.integers(0, 7), min_size=1, max_size=40),

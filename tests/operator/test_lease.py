@@ -1,6 +1,7 @@
 """The Lease: one holder, given up in time by whoever cannot renew, taken from whoever does not."""
 
 import asyncio
+import types
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from modelroll_operator import lease as leases
 from modelroll_operator.api import Answer, Api, ApiError
 from modelroll_operator.lease import Lease, LeaseLost
 from simulation.values import NOW
+from skipping_loop import skipping_time
 
 
 class OneLease(Api):
@@ -51,12 +53,12 @@ class OneLease(Api):
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same proportions, a fiftieth of the time."""
-    for name in ("DURATION", "RENEW_EVERY", "RENEW_WITHIN", "TRY_EVERY", "STAND_BY"):
-        monkeypatch.setattr(leases, name, getattr(leases, name) / 50)
+def _the_loops_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = types.SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
+    monkeypatch.setattr(leases, "time", clock)
 
 
+@skipping_time
 async def test_a_lease_that_nobody_holds_is_taken_and_renewed() -> None:
     api = OneLease()
     lease = Lease(api, "one")
@@ -68,6 +70,7 @@ async def test_a_lease_that_nobody_holds_is_taken_and_renewed() -> None:
         keeping.cancel()
 
 
+@skipping_time
 async def test_a_holder_that_renews_keeps_the_others_out_and_one_that_stops_does_not() -> None:
     api = OneLease()
     first, second = Lease(api, "one"), Lease(api, "two")
@@ -78,10 +81,11 @@ async def test_a_holder_that_renews_keeps_the_others_out_and_one_that_stops_does
     assert api.holder == "one"
     assert not waiting.done()
     keeping.cancel()
-    await asyncio.wait_for(waiting, 5)
+    await waiting
     assert api.holder == "two"
 
 
+@skipping_time
 async def test_a_lease_that_is_let_go_of_is_free_at_once() -> None:
     api = OneLease()
     lease = Lease(api, "one")
@@ -94,13 +98,16 @@ async def test_a_lease_that_is_let_go_of_is_free_at_once() -> None:
     assert api.holder == "two", "nobody lets go of another's"
 
 
+@skipping_time
 async def test_a_container_that_starts_again_takes_its_own_lease_up() -> None:
     api = OneLease()
     await Lease(api, "one").acquire()
-    await asyncio.wait_for(Lease(api, "one").acquire(), 0.1)
+    async with asyncio.timeout(leases.TRY_EVERY / 2):
+        await Lease(api, "one").acquire()
 
 
 @pytest.mark.parametrize("how", ["hangs", "refuses", "conflicts"])
+@skipping_time
 async def test_a_holder_that_cannot_renew_gives_up_before_anybody_takes_over(how: str) -> None:
     api = OneLease()
     lease = Lease(api, "one")
@@ -115,6 +122,7 @@ async def test_a_holder_that_cannot_renew_gives_up_before_anybody_takes_over(how
     assert asyncio.get_running_loop().time() - began < leases.DURATION
 
 
+@skipping_time
 async def test_a_holder_that_sees_another_in_its_place_gives_up() -> None:
     api = OneLease()
     lease = Lease(api, "one")

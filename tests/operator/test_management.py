@@ -106,7 +106,7 @@ async def _turn_through(metrics: Metrics, *scenes: Observed | None) -> None:
     """The turns of one actor that sees these; each is over when the next begins."""
     observer = Scenes(scenes)
     actor = Actor("churn", observer, Silent(), Idle(), Reminder(Nobody()), metrics)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(actor.run(lambda: None))
         over = group.create_task(observer.over.wait())
         await asyncio.wait({running, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -222,7 +222,7 @@ async def test_a_loop_that_does_not_turn_is_not_alive_until_it_turns_again(
     clock, api = Clock(), Stuck()
     monkeypatch.setattr(management, "time", clock)
     monkeypatch.setattr(supervisor, "time", clock)
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         supervising = Supervisor(api, session, Metrics())
         get = await serve(CollectorRegistry(), lambda: supervising.turned)
         running = asyncio.create_task(supervising.run())

@@ -148,7 +148,7 @@ def test_pods_move_in_place_and_back_and_none_is_replaced(
     before = uids(namespace)
     in_place = {"type": "InPlace", "maxParallel": 2}
     apply(namespace, "2.0.0", strategy=in_place)
-    followed = rollout_command(namespace, "status", "churn-2.0.0", "--timeout=40")
+    followed = rollout_command(namespace, "status", "churn-2.0.0", "--timeout=60")
     assert followed.returncode == 0, followed.stderr
     assert followed.stdout.splitlines()[-1] == (
         "churn-2.0.0: Live, 4 of 4 pods serve 2.0.0: every new pod serves 2.0.0"

@@ -67,7 +67,7 @@ EVENTS = st.tuples(st.sampled_from(("apply", "apply", "apply", "withdraw", "dele
 CHOICES = st.lists(st.integers(0, 7), max_size=12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.integers(1, 3),
     st.tuples(st.frozensets(st.sampled_from(VERSIONS)), st.frozensets(st.sampled_from(VERSIONS))),

@@ -42,7 +42,7 @@ async def test_an_orphan_whose_status_is_refused_holds_up_no_other() -> None:
     metrics = Metrics()
     async with aiohttp.ClientSession() as session:
         running = asyncio.create_task(Supervisor(api, session, metrics).run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await api.all_told.wait()
         running.cancel()
     assert set(api.told) == {"b", "c"}
@@ -117,7 +117,7 @@ def _serving(name: str) -> dict[str, Any]:
 
 async def test_a_version_concerns_the_deployments_of_its_model_alone() -> None:
     api = Two()
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         supervisor = Supervisor(api, session, Metrics())
         running = asyncio.create_task(supervisor.run())
         async with api.looked:
@@ -134,7 +134,7 @@ async def test_a_version_concerns_the_deployments_of_its_model_alone() -> None:
 
 async def test_a_status_that_was_written_is_no_reason_to_look() -> None:
     api = Two()
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
         supervisor = Supervisor(api, session, Metrics())
         running = asyncio.create_task(supervisor.run())
         async with api.looked:

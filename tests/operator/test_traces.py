@@ -196,7 +196,7 @@ async def test_an_actor_tells_what_it_does_while_the_log_names_the_trace(
     _, _, seen = begun()
     traces, metrics, hands = connect(), Metrics(), Idle()
     actor = Actor("churn", Once(seen), Silent(), hands, Reminder(Nobody()), metrics, traces)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await actor.run(lambda: None)
     traces.close()
     (span,) = sent.spans

@@ -54,7 +54,7 @@ class Node:
 
     async def comes_to(self, item: Json, version: str) -> PodStatus:
         """Wait until it serves that version."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 said = await self.says(item)
                 if said is not None and said.serves(values.content(version)):

@@ -38,7 +38,7 @@ class Server:
         """Have one row answered outside of any stream."""
         version = self.registry.live
         assert version is not None
-        await self.inference.predict(version, [decode(version, tenure)], time.monotonic() + 10)
+        await self.inference.predict(version, [decode(version, tenure)], time.monotonic() + 60)
 
     def pipeline(self, seconds: float = 10.0) -> Pipeline[int]:
         return Pipeline(self.registry, self.inference, self.metrics, decode, seconds=seconds)
@@ -131,7 +131,7 @@ async def test_a_gone_clients_rows_are_not_computed(server: Server) -> None:
 
     def compute(rows: int) -> None:
         computed.append(rows)
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     server.swap(stand_in.Echo(lambda table: compute(table.rows)))
     stream = server.pipeline()
@@ -170,7 +170,7 @@ async def test_a_row_that_is_late_is_answered_by_that(server: Server) -> None:
     may_end = threading.Event()
 
     def wait(_: object) -> None:
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     server.swap(stand_in.Echo(wait))
     stream = server.pipeline(seconds=0.05)

@@ -65,14 +65,14 @@ class Kubelet:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._started.wait(20), "the stand-in does not start"
+        assert self._started.wait(60), "the stand-in does not start"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(60)
 
     async def _run(self) -> None:
         app = web.Application()

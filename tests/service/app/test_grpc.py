@@ -50,7 +50,7 @@ async def test_a_leaving_server_ends_streams_and_then_itself(server: server_proc
         server.process.send_signal(signal.SIGTERM)
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
         assert "leaving" in await call.details()
-    assert server.process.wait(20) == 0
+    assert server.process.wait(60) == 0
 
 
 def test_a_port_that_is_taken_ends_the_server(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 import server_process
+from modelroll_server.draining import QUIET
 
 Expected = dict[str, tuple[Any, list[float]]]
 
@@ -70,40 +71,43 @@ async def test_nobody_who_asks_before_the_drain_delay_ends_is_failed(
         await asyncio.to_thread(server.wait_for_live, "1.2.0")
         with socket.create_connection(("127.0.0.1", server.port)) as idle:
             async with server_process.under_load(server.url, row, expected, clients=8) as load:
-                server.process.send_signal(signal.SIGTERM)
                 began = time.monotonic()
+                server.process.send_signal(signal.SIGTERM)
                 server.process.send_signal(signal.SIGTERM)  # asking twice does not make it faster
                 await asyncio.to_thread(server.wait_for_status, lambda status: status["state"] == "draining")
                 assert (await asyncio.to_thread(server.get, "/readyz")).status_code == 200
-                assert await asyncio.to_thread(server.process.wait, 10) == 0
+                assert await asyncio.to_thread(server.process.wait, 60) == 0
                 ended = time.monotonic()
                 # A connection that was idle all the time was closed by the server, not reset.
                 assert idle.recv(1) == b""
         assert ended - began >= delay
-        assert sum(load.answers.values()) > 100
+        assert load.answers.total() > 0
         assert [text for asked, text in load.wrong if asked < began + delay] == []
 
 
 def test_a_server_that_leaves_says_so_once_nobody_comes_and_stays_until_that_is_seen(
     tmp_path: Path, mount: Path, row: dict[str, Any]
 ) -> None:
-    delay, noticed = 3.0, 4.0
+    delay, noticed = 6.0, 3.0
     settings = environment(mount, DRAIN_DELAY=str(delay), UNREADY_AFTER=str(noticed))
-    with server_process.serving(tmp_path / "log", environment=settings) as server:
+    with server_process.serving(tmp_path / "log", environment=settings) as server, httpx.Client() as client:
         server.wait_for_live("1.2.0")
+        began = ready = time.monotonic()  # up to when it did not say so
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_status(lambda status: status["state"] == "draining")
-        for _ in range(10):  # as long as somebody comes it is what others may be sent to
-            assert httpx.post(f"{server.url}/predict", json=row).status_code == 200
+        while ready < began + 1.2 * QUIET * delay:  # as long as somebody comes it is what others may be sent to
+            ready = time.monotonic()
+            assert client.post(f"{server.url}/predict", json=row).status_code == 200
             assert server.get("/readyz").status_code == 200
-            time.sleep(0.2)
-        server.wait_for(lambda: True if server.get("/readyz").status_code == 503 else None)
-        said = time.monotonic()
+            time.sleep(0.05)
+        looked = ready
+        while server.get("/readyz").status_code == 200:
+            ready, looked = looked, time.monotonic()
         assert server.get("/readyz").text == "leaving, and nobody comes any more\n"
         assert httpx.post(f"{server.url}/predict", json=row).status_code == 200
         server.wait_for(lambda: True if _is_refused(server.port) else None)
-        assert time.monotonic() - said > noticed - 1  # it was said up to a look before it was seen
-        assert server.process.wait(10) == 0
+        assert time.monotonic() - ready >= noticed
+        assert server.process.wait(60) == 0
 
 
 def test_a_connection_that_idled_through_the_drain_delay_still_gets_its_answer(
@@ -119,7 +123,7 @@ def test_a_connection_that_idled_through_the_drain_delay_still_gets_its_answer(
         time.sleep(0.5)  # and what closes idle connections has had its time
         answer = client.post(f"{server.url}/predict", json=row)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
-        assert server.process.wait(10) == 0
+        assert server.process.wait(60) == 0
 
 
 def test_who_connects_while_the_process_gets_no_time_is_not_reset_by_the_end_of_the_delay(
@@ -157,8 +161,8 @@ def test_a_lazy_server_that_is_leaving_still_loads_for_who_asks(
     with server_process.serving(tmp_path / "log", environment=settings) as server:
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_status(lambda status: status["state"] == "draining")
-        assert httpx.post(f"{server.url}/predict", json=row, timeout=15).status_code == 200
-        assert server.process.wait(20) == 0
+        assert httpx.post(f"{server.url}/predict", json=row, timeout=60).status_code == 200
+        assert server.process.wait(60) == 0
 
 
 def _is_refused(port: int) -> bool:

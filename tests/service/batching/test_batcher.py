@@ -1,6 +1,7 @@
 """Batches: who arrives together is computed together, each gets its own answers, and nobody harms another."""
 
 import asyncio
+import contextlib
 import threading
 import time
 
@@ -56,12 +57,32 @@ async def test_who_arrives_while_a_batch_is_computed_is_the_next(alone: Desk) ->
     assert alone.batches == [[1], [2, 3]]
 
 
-async def test_a_batch_waits_for_more_only_when_told_to(alone: Desk) -> None:
-    batcher = alone.batcher(limits=Limits(delay=0.05))
-    first = batcher.submit(rows(1), 1, soon())
-    await asyncio.sleep(0.01)
-    await asyncio.gather(first, batcher.submit(rows(2), 1, soon()))
-    assert alone.batches == [[1, 2]]
+class Skips(asyncio.SelectorEventLoop):
+    """An event loop whose clock is put forward."""
+
+    skipped = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.skipped
+
+
+def test_a_batch_waits_for_more_only_when_told_to() -> None:
+    async def run(loop: Skips) -> None:
+        alone = desk()
+        batcher = alone.batcher(limits=Limits(delay=1000))
+        first = batcher.submit(rows(1), 1, soon(9000))
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        assert alone.batches == []
+        second = batcher.submit(rows(2), 1, soon(9000))
+        loop.skipped = 1000
+        await asyncio.gather(first, second)
+        alone.threads.close()
+        assert alone.batches == [[1, 2]]
+
+    loop = Skips()
+    with contextlib.closing(loop):
+        loop.run_until_complete(run(loop))
 
 
 async def test_what_is_cheap_is_computed_on_the_event_loop_and_what_is_dear_is_not(alone: Desk) -> None:
@@ -207,7 +228,7 @@ async def test_a_free_thread_goes_to_whoever_still_has_something_to_compute() ->
     found.threads.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 70), st.booleans(), st.integers(0, 9)), min_size=1, max_size=12),
     st.integers(1, 3),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroll_server.cache import store
@@ -42,7 +42,6 @@ def test_it_says_once_that_it_opened() -> None:
     assert [breaker.failed(0) for _ in range(5)] == [False, False, True, False, False]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 60), max_size=20).map(sorted))
 def test_it_opens_exactly_when_three_fell_within_ten_seconds(times: list[float]) -> None:
     breaker = Breaker()

@@ -188,7 +188,7 @@ async def test_who_comes_in_the_turn_in_which_the_last_one_leaves_begins_anew() 
     setting = Setting()
     leader = await setting.ask((1.0, "a"))
     leader.cancel()
-    newcomer = setting.version.predict([(1.0, "a")], 1, time.monotonic() + 10)
+    newcomer = setting.version.predict([(1.0, "a")], 1, time.monotonic() + 60)
     await turns()
     if not setting.model.asked[-1][2].cancelled():
         await setting.model.answer()

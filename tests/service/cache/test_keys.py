@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelroll_server.cache.keys import Keys, encoder
@@ -50,7 +50,6 @@ def same(datatype: Datatype, one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-@settings(deadline=None)
 @given(two_rows())
 @example(([Datatype.BYTES, Datatype.BYTES], ("a", "bc"), ("ab", "c")))
 @example(([Datatype.BYTES, Datatype.BYTES], ("", "a"), ("a", "")))
@@ -79,7 +78,6 @@ def test_there_is_one_nan_and_one_zero() -> None:
         assert encode((0.0, *rest)) == encode((-0.0, *rest))
 
 
-@settings(deadline=None)
 @given(two_rows())
 def test_a_table_and_the_rows_it_was_made_of_have_the_same_keys(rows: tuple[list[Datatype], Row, Row]) -> None:
     datatypes, *both = rows
@@ -105,7 +103,6 @@ def test_a_key_depends_on_who_answers() -> None:
     assert len(found) == len(others) + 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(TEXTS, min_size=1, max_size=3), min_size=2, max_size=4, unique_by=tuple))
 def test_no_two_identities_run_into_each_other(identities: Sequence[Sequence[str]]) -> None:
     column = [Input(name="x", datatype=Datatype.BYTES)]

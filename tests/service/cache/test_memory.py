@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroll_server.cache.memory import Memory
@@ -63,7 +63,6 @@ def test_without_room_nothing_is_kept() -> None:
     assert len(kept) == 0
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c", b"d", b"e"]), st.integers(1, 50)), max_size=30))
 def test_the_bytes_are_those_of_what_is_kept_and_never_too_many(puts: list[tuple[bytes, int]]) -> None:
     kept = Memory(3_500)

@@ -68,7 +68,7 @@ class Pod:
 
     async def ask(self, *numbers: float) -> None:
         """A request, which is answered rightly."""
-        answers = await self._version.predict([(x,) for x in numbers], len(numbers), time.monotonic() + 10)
+        answers = await self._version.predict([(x,) for x in numbers], len(numbers), time.monotonic() + 60)
         assert answers.lists()["prediction"] == [2 * x for x in numbers]
 
     async def ask_new(self) -> None:
@@ -77,7 +77,7 @@ class Pod:
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Ask new things until something is so."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not is_so():
                 await self.ask_new()
                 await asyncio.sleep(0.005)
@@ -86,7 +86,7 @@ class Pod:
         """Ask until Redis has answered with something."""
         before = self.counts.from_redis
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.counts.from_redis == before:
                 await self.ask(0.5)
                 await asyncio.sleep(0.005)
@@ -110,7 +110,7 @@ async def client(redis: RedisProcess) -> AsyncIterator[Redis]:
 
 async def keys_of(redis: RedisProcess, at_least: int = 0) -> list[bytes]:
     """What is kept, as soon as it is so much."""
-    async with asyncio.timeout(30), client(redis) as connection:
+    async with asyncio.timeout(60), client(redis) as connection:
         while len(found := [key async for key in connection.scan_iter("modelroll:*")]) < at_least:
             pass
         return found
@@ -183,7 +183,7 @@ async def test_what_somebody_else_did_to_a_value_gives_no_wrong_answer(
 async def test_a_secret_that_others_do_not_have_keeps_their_values_out(redis: RedisProcess) -> None:
     async with pod(redis.url, "ours") as one, pod(redis.url, "theirs") as other:
         await one.settle()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while other.counts.invalid == 0:
                 await other.ask(0.5)
                 await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroll_server.cache.values import Invalid, Values
@@ -65,7 +65,6 @@ def test_what_could_not_be_read_back_is_not_written(label: Any) -> None:
     assert Values().dump(KEY, Outputs(prediction), 0.0) is None
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused(data: bytes) -> None:
     for values in (Values(), Values("secret")):
@@ -73,7 +72,6 @@ def test_garbage_is_refused(data: bytes) -> None:
             values.load(KEY, data)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_value_that_was_changed_is_refused_where_there_is_a_secret(data: st.DataObject) -> None:
     values = Values("secret")

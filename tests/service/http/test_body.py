@@ -7,6 +7,7 @@ import pytest
 from modelroll_server import errors
 from modelroll_server.http import body
 from modelroll_server.http.asgi import Message
+from skipping_loop import skipping_time
 
 LIMIT = 100
 
@@ -26,39 +27,41 @@ class Client:
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "READ_SECONDS", 0.05)
-    monkeypatch.setattr(body, "DISCARD_SECONDS", 0.05)
+def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "DISCARD_BYTES", 1000)
 
 
+@skipping_time
 async def test_a_body_within_the_limit_is_read_whole() -> None:
     assert await body.read({}, Client(60, 40, ends=True).receive, body.Memory(), LIMIT) == b"x" * 100
 
 
+@skipping_time
 async def test_a_body_that_stops_within_the_limit_is_told_so() -> None:
     with pytest.raises(errors.InvalidRequest, match="did not arrive"):
         await body.read({}, Client(60, ends=False).receive, body.Memory(), LIMIT)
 
 
-async def test_all_of_a_body_has_one_time_to_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "READ_SECONDS", 0.2)
-    parts = iter([b"x", b""])
-
+@skipping_time
+async def test_all_of_a_body_has_one_time_to_arrive() -> None:
     async def receive() -> Message:
-        await asyncio.sleep(0.15)
-        return {"type": "http.request", "body": next(parts), "more_body": True}
+        """Parts without end, each of which comes soon after the one before."""
+        await asyncio.sleep(body.READ_SECONDS / 3)
+        return {"type": "http.request", "body": b"", "more_body": True}
 
     with pytest.raises(errors.InvalidRequest, match="did not arrive"):
-        await asyncio.wait_for(body.read({}, receive, body.Memory(), LIMIT), 0.28)
+        async with asyncio.timeout(1.1 * body.READ_SECONDS):
+            await body.read({}, receive, body.Memory(), LIMIT)
 
 
 @pytest.mark.parametrize("sizes", [(101,), (60, 60)])
+@skipping_time
 async def test_a_body_over_the_limit_is_too_large_however_slowly_it_goes_on(sizes: tuple[int, ...]) -> None:
     with pytest.raises(errors.PayloadTooLarge):
         await body.read({}, Client(*sizes, ends=False).receive, body.Memory(), LIMIT)
 
 
+@skipping_time
 async def test_what_is_too_large_is_read_to_its_end_or_to_a_point() -> None:
     client = Client(101, 500, ends=True)
     with pytest.raises(errors.PayloadTooLarge):
@@ -70,6 +73,7 @@ async def test_what_is_too_large_is_read_to_its_end_or_to_a_point() -> None:
     assert len(client.parts) == 1
 
 
+@skipping_time
 async def test_a_body_that_finds_the_memory_taken_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MAX_MEMORY", 150)
     memory = body.Memory(100)
@@ -81,6 +85,7 @@ async def test_a_body_that_finds_the_memory_taken_is_told_to_come_back(monkeypat
     assert memory.bytes == 100
 
 
+@skipping_time
 async def test_a_client_that_goes_away_while_it_is_waited_for_is_let_go() -> None:
     class Gone(Client):
         async def receive(self) -> Message:
@@ -91,6 +96,7 @@ async def test_a_client_that_goes_away_while_it_is_waited_for_is_let_go() -> Non
         await body.read({}, Gone(ends=False).receive, body.Memory())
 
 
+@skipping_time
 async def test_reading_that_is_cancelled_ends() -> None:
     reading = asyncio.create_task(body.read({}, Client(ends=False).receive, body.Memory()))
     await asyncio.sleep(0)

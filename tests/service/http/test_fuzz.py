@@ -72,7 +72,7 @@ def tenures_of_tensors(body: bytes, length: int | None) -> list[Any]:
 
 
 async def post(server: Server, path: str, body: bytes, **headers: str) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answer = await server.inference.post(path, content=body, headers=headers)
     assert answer.status_code in {200, 400, 413, 504} or (answer.status_code == 404 and path.startswith("/v2")), (
         answer.text,

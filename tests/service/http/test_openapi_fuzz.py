@@ -51,7 +51,7 @@ def test_every_operation_answers_as_it_is_described(address: str, mode: Generati
             continue  # nothing can be wrong about it
 
         @given(case=operation.as_strategy(generation_mode=mode))
-        @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
         def check(case: schemathesis.Case[Any]) -> None:
             answer = case.call(base_url=address)
             seen[case.path, answer.status_code] += 1

@@ -210,11 +210,11 @@ async def test_a_request_in_flight_finishes_on_its_version(server: Server) -> No
 
     def wait(_: object) -> None:
         started.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     server.swap("1.1.0", stand_in.Echo(wait))
     slow = asyncio.create_task(server.inference.post("/predict", json=ROW))
-    assert await asyncio.to_thread(started.wait, 10)
+    assert await asyncio.to_thread(started.wait, 60)
     server.swap("2.0.0", revision=2)
     fast = await server.inference.post("/predict", json=ROW)
     may_end.set()
@@ -228,15 +228,15 @@ async def test_too_many_rows_at_once_are_refused_with_a_time_to_come_back(server
 
     def wait(_: object) -> None:
         started.release()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
 
     server.swap("1.1.0", stand_in.Echo(wait))
     computing = []
     for _ in range(THREADS):  # one after the other: together they would be one batch
         computing.append(asyncio.create_task(server.inference.post("/predict", json=ROW)))
-        assert await asyncio.to_thread(started.acquire, timeout=10)
+        assert await asyncio.to_thread(started.acquire, timeout=60)
     waiting = asyncio.create_task(server.inference.post("/batch_predict", json=[ROW] * 90))
-    await asyncio.to_thread(wait_until, lambda: b"\nqueued_rows 90.0" in server.metrics.exposition(), 10)
+    await asyncio.to_thread(wait_until, lambda: b"\nqueued_rows 90.0" in server.metrics.exposition(), 60)
     refused = await server.inference.post("/batch_predict", json=[ROW] * 11)
     may_end.set()
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
@@ -255,7 +255,7 @@ async def test_a_deadline_is_kept(server: Server) -> None:
     may_end = threading.Event()
 
     def wait(_: object) -> None:
-        may_end.wait(10)
+        may_end.wait(60)
 
     server.swap("1.1.0", stand_in.Echo(wait))
     late = await server.inference.post("/predict", json=ROW, headers={"x-request-timeout-ms": "20"})

@@ -153,5 +153,5 @@ def test_after_each_comparison_it_rests_nine_times_as_long_and_ten_seconds_at_mo
     compared = comparison.of(beside, stand_in.version("1.0.0", stand_in.Echo(lambda _: clock.go("live", live))))
     for _ in range(3):
         compared.offer(beside, ROWS[:1], 1)
-    went = [clock.went.get(timeout=20) for _ in range(9)]
+    went = [clock.went.get(timeout=60) for _ in range(9)]
     assert went == [("live", live), ("candidate", candidate), ("rests", rest)] * 3

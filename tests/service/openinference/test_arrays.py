@@ -71,7 +71,7 @@ def values(table: Table) -> list[list[str]]:
     return [[repr(value) for value in column.tolist()] for column in table.columns]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(inputs(), arrays())
 def test_few_values_and_many_are_read_alike(column: Input, array: Array) -> None:
     schema = Schema([column])
@@ -87,7 +87,7 @@ def test_few_values_and_many_are_read_alike(column: Input, array: Array) -> None
         assert many.columns[0].dtype == column.datatype.dtype
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(inputs(), arrays())
 def test_what_passes_has_the_value_that_was_sent(column: Input, array: Array) -> None:
     found = outcome(lambda: ArrayDecoder(Schema([column])).table([array]))
@@ -97,7 +97,7 @@ def test_what_passes_has_the_value_that_was_sent(column: Input, array: Array) ->
         assert read == sent or sent is None or (sent != sent and read != read)  # noqa: PLR0124 - nan
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(inputs(), arrays())
 def test_finite_values_pass_where_they_pass_in_json(column: Input, array: Array) -> None:
     schema = Schema([column])

@@ -59,7 +59,7 @@ KNOWN = st.sampled_from(" ".join(SAID).split())
 ANY = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs", "Cn"]), max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.one_of(KNOWN, KNOWN.map(str.upper), ANY), max_size=8).map("".join), min_size=1, max_size=8))
 def test_words_end_where_scikit_learn_ends_them(texts: list[str]) -> None:
     asked(PAIR, texts)

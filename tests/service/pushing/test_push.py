@@ -230,6 +230,6 @@ def test_the_pod_is_deleted_when_a_push_is_interrupted(cluster: Cluster, sent: s
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         wait_until((cluster.home / "hanging").exists)
         process.send_signal(sent)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode != 0
     assert cluster.deleted()

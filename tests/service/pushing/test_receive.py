@@ -205,6 +205,6 @@ def test_a_refused_stream_is_read_to_its_end(volume: Path) -> None:
         assert process.stdin is not None
         for _ in range(64):
             process.stdin.write(b"no tar" * 20_000)  # fails as soon as nobody is at the other end
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, b"ready\n")
     assert b"is no tar" in errors

@@ -74,7 +74,7 @@ async def always_ready(port: int) -> AsyncIterator[list[str]]:
     ended = asyncio.Event()
 
     async def ask() -> None:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             while not ended.is_set():
                 for path in ("/readyz", "/livez"):
                     answer = await client.get(path)

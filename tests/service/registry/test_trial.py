@@ -115,7 +115,7 @@ while not os.path.exists({str(tmp_path / "pid")!r}):
     with pytest.raises(errors.LoadFailed):
         await _loading(tmp_path, exec, program, {})
     left = int((tmp_path / "pid").read_text())
-    await asyncio.to_thread(wait_until, lambda: _has_ended(left), 30)
+    await asyncio.to_thread(wait_until, lambda: _has_ended(left), 60)
 
 
 SERVER = """
@@ -174,7 +174,7 @@ async def test_one_that_raises_what_ends_programs_is_refused_as_any_other(
 async def test_one_that_is_given_up_leaves_no_process_behind(tmp_path: Path) -> None:
     before = _children()
     trying = asyncio.create_task(_loading(tmp_path, time.sleep, 3600))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while _children() == before:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
         trying.cancel()

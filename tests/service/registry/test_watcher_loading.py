@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from modelroll_server import errors
 from modelroll_server.registry.target import Snapshot, Target
@@ -18,7 +18,7 @@ async def _that_gave_a_load_up() -> Pod:
     pod.loads.hanging["churn/2.0.0"] = threading.Event()
     pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 9, V2))
     step = asyncio.create_task(pod.step())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await pod.until_heard(9)
         pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 10, V1))
         await step
@@ -38,7 +38,7 @@ async def test_a_load_waits_for_one_that_was_given_up_as_two_take_the_memory_of_
     pod = await _that_gave_a_load_up()
     pod.source.snapshot = Snapshot(move=Target("move", 11, V3))
     step = asyncio.create_task(pod.step())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await pod.until_heard(11)
         assert pod.loads.asked == [V1, V2]
         pod.loads.hanging["churn/2.0.0"].set()
@@ -47,14 +47,14 @@ async def test_a_load_waits_for_one_that_was_given_up_as_two_take_the_memory_of_
 
 
 async def test_a_load_that_never_ends_does_not_keep_out_the_next_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelroll_server.registry.candidates.PATIENCE", 1.0)
+    monkeypatch.setattr("modelroll_server.registry.candidates.PATIENCE", 0.1)
     pod = await _that_gave_a_load_up()
     pod.source.snapshot = Snapshot(move=Target("move", 11, V3))
-    began = time.monotonic()
-    async with asyncio.timeout(20):
-        await pod.step()
+    with capture_logs() as logs:
+        async with asyncio.timeout(60):
+            await pod.step()
     assert pod.number() == "3.0.0"
-    assert time.monotonic() - began < 1.9, "it is waited for once"
+    assert len([one for one in logs if "has not ended" in one["event"]]) == 1, "it is waited for once"
     pod.loads.hanging["churn/2.0.0"].set()
 
 
@@ -64,7 +64,7 @@ async def test_what_is_tried_is_given_up_when_another_thing_is_wanted() -> None:
     pod.trial_takes = 3600
     pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 9, V2, trial=3600))
     step = asyncio.create_task(pod.step())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await pod.until_heard(9)
         pod.source.snapshot = Snapshot(settled=Target("settled", 7, V1), move=Target("move", 10, V1))
         await step

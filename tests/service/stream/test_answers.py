@@ -1,6 +1,7 @@
 """Events and what comes of them, over each broker: answers, dead letters, metrics, a version swap, a drain."""
 
 import asyncio
+import functools
 import json
 import math
 import shutil
@@ -15,7 +16,7 @@ import pytest
 import brokers
 from deadly import HELD, Deadly
 from server_process import serving
-from stream_process import DEAD, EVERY, INPUT, OUTPUT, UNHURRIED, Start, outcome, settled
+from stream_process import DEAD, EVERY, INPUT, OUTPUT, UNHURRIED, Start, StreamProcess, outcome, settled
 
 TESTS = Path(__file__).parents[2]
 ANSWERED = 'stream_events_total{outcome="answered"}'
@@ -118,10 +119,11 @@ async def test_what_cannot_be_answered_is_a_dead_letter_with_the_reason_and_the_
         assert letter.headers["reason"] == reason, letter.headers
         assert said in letter.headers["message"], letter.headers
         assert letter.headers["source"].startswith(INPUT)
-    metrics = consumer.metrics()
+    every = "stream_event_seconds_count"  # which is counted when the broker has taken the message
+    metrics = consumer.wait_for(lambda: one if (one := consumer.metrics())[every] > 2 * len(poisoned) else None)
     assert metrics['stream_events_total{outcome="payload_too_large"}'] == 1
     assert metrics[ANSWERED] == len(poisoned) + 1
-    assert metrics["stream_event_seconds_count"] == 2 * len(poisoned) + 1
+    assert metrics[every] == 2 * len(poisoned) + 1
 
 
 async def test_sigterm_settles_what_was_read_and_the_rest_of_the_group_goes_on(
@@ -196,12 +198,18 @@ async def test_what_there_was_no_time_for_can_be_claimed_at_once(
     leaving.wait_until_ready()
     await redis.produce(INPUT, [("slow", b'{"x0": 1.0}')])
     async with redis.client() as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await client.xpending(INPUT, "those"))["pending"]:  # noqa: ASYNC110 - a broker has no event
                 await asyncio.sleep(0.05)
         assert await asyncio.to_thread(leaving.end) == 0
         (left,) = await client.xpending_range(INPUT, "those", min="-", max="+", count=10)
     assert left["time_since_delivered"] >= 600_000
+
+
+def has_answered_by(consumer: StreamProcess, version: str) -> bool | None:
+    """Whether that version has answered something."""
+    answered = f'prediction_total{{model="churn",model_version="{version}",status="200"}}'
+    return consumer.metrics().get(answered, 0) > 0 or None
 
 
 async def test_a_version_swap_under_way_loses_and_doubles_nothing(
@@ -222,11 +230,10 @@ async def test_a_version_swap_under_way_loses_and_doubles_nothing(
 
     ended = asyncio.Event()
     producing = asyncio.create_task(produce(ended))
-    await asyncio.sleep(0.5)
+    await asyncio.to_thread(consumer.wait_for, functools.partial(has_answered_by, consumer, "1.2.0"))
     (targets / "new").write_text(json.dumps({"path": "churn/2.0.0", "revision": 1, "version": "2.0.0"}))
     (targets / "new").replace(targets / "settled")
-    await asyncio.to_thread(consumer.wait_for_live, "2.0.0", 1)
-    await asyncio.sleep(0.5)
+    await asyncio.to_thread(consumer.wait_for, functools.partial(has_answered_by, consumer, "2.0.0"))
     ended.set()
     await producing
     found = await settled(broker, ids)

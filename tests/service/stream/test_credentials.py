@@ -54,7 +54,7 @@ async def test_who_is_refused_at_the_start_ends_with_the_reason(broker: Any, sta
         wrong["there is no TLS with"] = {**right, "STREAM_CERTIFICATE": "", "STREAM_KEY": ""}
     consumers = {said: start(broker, **environment) for said, environment in wrong.items()}
     for said, consumer in consumers.items():
-        assert consumer.process.wait(30) == 1, consumer.log.read_text()
+        assert consumer.process.wait(60) == 1, consumer.log.read_text()
         last = consumer.log.read_text().splitlines()[-1]
         assert last.startswith(f"modelroll: {'there is' if said.startswith('there') else 'the '}"), last
         assert said in last

@@ -20,7 +20,7 @@ from modelroll_server.stream.events import Backlog
 from modelroll_server.stream.settling import Persistence, holding
 from modelroll_server.telemetry.metrics import Metrics
 
-SOON = 5.0  # seconds; a machine may be short of time
+SOON = 60.0  # seconds; a machine may be short of time
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +61,14 @@ class Transport:
     def __init__(self, client: Client, within: str) -> None:
         self._client = client
         self._within = within
+        self.looked = asyncio.Event()
         self.stopped = False
 
     async def start(self) -> None:
         await self._call("start")
 
     async def backlog(self) -> Backlog:
+        self.looked.set()
         await self._call("backlog")
         return Backlog(0, 0)
 
@@ -115,7 +117,7 @@ async def test_a_consumer_that_does_not_stop_is_left_though_it_loses_the_cancell
     transport = Transport(client, "stop")
     subject = consumption(transport, drain=0.0)
     running = asyncio.create_task(subject.run())
-    await asyncio.sleep(0.01)
+    await transport.looked.wait()
     assert await ended(running)
     async with asyncio.timeout(SOON):
         await subject.stop()

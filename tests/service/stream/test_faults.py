@@ -18,6 +18,7 @@ from deadly import FATAL, Deadly
 from stream_process import CLAIM_AFTER, EVERY, INPUT, OUTPUT, UNHURRIED, Outcome, Start, StreamProcess, settled
 
 SEED = 7
+AT_LEAST = 1000  # events that are produced under load
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as in conftest
 TESTS = Path(__file__).parents[2]
 CONSUMERS = 3
@@ -26,7 +27,7 @@ ANSWERED = 'stream_events_total{outcome="answered"}'
 
 
 class Load:
-    """Events that are produced all the time, in bursts, some of them no rows.
+    """Events that are produced all the time, in bursts, some of them no rows; more than a thousand.
 
     Attributes:
         ids: Those that the broker has said yes to.
@@ -47,7 +48,7 @@ class Load:
         await self._task
 
     async def _produce(self) -> None:
-        while not self._ended:
+        while not self._ended or len(self.ids) <= AT_LEAST:
             some = [f"event-{self._number + number}" for number in range(self._rng.randrange(50, 300))]
             self._number += len(some)
             bodies = [b"{" if self._rng.random() < 0.02 else self._body for _ in some]
@@ -60,7 +61,7 @@ class Load:
 
 
 def check(found: Outcome, ids: list[str], *, kills: int, what: str) -> None:
-    assert len(ids) > 1000
+    assert len(ids) > AT_LEAST
     print(f"{what}: {len(ids)} events, {kills} kills, {len(found.lost(ids))} lost, {found.doubled()} doubled")  # noqa: T201 - pytest -s
     assert found.lost(ids) == []
     for letters in found.dead.values():
@@ -77,7 +78,13 @@ async def test_consumers_killed_at_random_under_load_lose_nothing(
         one.wait_until_ready()
     load = Load(broker, row, rng)
     kills = 0
-    for _ in range(KILLS):
+
+    def had_work() -> bool:
+        """Whether some that died had something in work, which Kafka does not count."""
+        is_counted = not isinstance(broker, brokers.Kafka)
+        return not is_counted or any(one.metrics()["stream_events_redelivered_total"] for one in consumers)
+
+    while kills < KILLS or not had_work():
         await asyncio.sleep(rng.uniform(0.3, 1.2))
         victim = rng.randrange(CONSUMERS)
         consumers[victim].kill()
@@ -86,8 +93,6 @@ async def test_consumers_killed_at_random_under_load_lose_nothing(
     await load.end()
     found = await settled(broker, load.ids, 90)
     check(found, load.ids, kills=kills, what=f"consumers of {type(broker).__name__}")
-    if not isinstance(broker, brokers.Kafka):  # which does not count: some did die with something in work
-        assert sum(one.metrics()["stream_events_redelivered_total"] for one in consumers) > 0
     if isinstance(broker, brokers.Redis):
         assert found.doubled() == 0  # messages and acknowledgements are one script
 
@@ -198,7 +203,7 @@ async def test_a_frozen_consumer_that_goes_on_doubles_nothing_in_redis(
     await asyncio.to_thread(frozen.wait_for, lambda: frozen.metrics()[ANSWERED] or None)
     frozen.process.send_signal(signal.SIGSTOP)
     await producing
-    found = await settled(redis, ids, CLAIM_AFTER + 30)
+    found = await settled(redis, ids, CLAIM_AFTER + 60)
     assert found.lost(ids) == []
     frozen.process.send_signal(signal.SIGCONT)
     more = [f"more-{number}" for number in range(500)]
@@ -219,9 +224,8 @@ async def test_what_redis_refuses_to_take_is_kept_and_the_lag_says_so(
     consumer = start(redis)
     (line, *_) = consumer.wait_for(lambda: consumer.said("the broker took no messages") or None)
     assert "WRONGTYPE" in line["why"]
-    metrics = consumer.wait_for(lambda: found if "stream_lag_events" in (found := consumer.metrics()) else None)
-    assert metrics["stream_lag_events"] == len(ids) - 64
-    assert metrics["stream_pending_events"] == 64
+    waits = {("stream_lag_events", len(ids) - 64), ("stream_pending_events", 64)}
+    consumer.wait_for(lambda: waits <= consumer.metrics().items() or None)
     async with redis.client() as client:
         await client.delete("sensors.predictions")
     found = await settled(redis, ids)
@@ -253,7 +257,7 @@ async def test_what_was_trimmed_before_anybody_was_given_it_is_not_waited_for(
         await client.xtrim(INPUT, maxlen=0, approximate=False)
     consumer = start(redis)
     consumer.wait_until_ready()
-    assert consumer.metrics()["stream_lag_events"] == 0
+    consumer.wait_for(lambda: consumer.metrics().get("stream_lag_events") == 0 or None)
 
 
 @pytest.mark.needs("nats-server")
@@ -275,7 +279,9 @@ async def test_a_slow_model_keeps_what_it_was_given(redis: brokers.Redis, start:
     consumers = [start(redis, MODEL_PATH=str(tmp_path / "slow.joblib"), PYTHONPATH=str(TESTS))]
     consumers[0].wait_until_ready()
     await redis.produce(INPUT, [("slow", b'{"x0": 1.0}')])
-    await asyncio.sleep(1)  # so that the first has it
+    async with redis.client() as client, asyncio.timeout(60):
+        while not (await client.xpending(INPUT, "modelroll"))["pending"]:  # noqa: ASYNC110 - a broker has no event
+            await asyncio.sleep(0.05)
     consumers.append(start(redis, MODEL_PATH=str(tmp_path / "slow.joblib"), PYTHONPATH=str(TESTS)))
     found = await settled(redis, ["slow"])
     assert found.doubled() == 0
@@ -300,7 +306,7 @@ async def test_an_event_that_kills_whoever_computes_it_ends_as_a_dead_letter(
     consumer = begin()
     deaths = 0
     found = await settled(broker, ["fatal"], 0.1)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while found.lost([*ids, "fatal"]) and time.monotonic() < end:
         if consumer.process.poll() is not None:
             deaths += 1

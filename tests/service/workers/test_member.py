@@ -29,7 +29,7 @@ async def test_an_answer_that_came_as_its_question_was_given_up_is_not_waited_fo
     member = Member(0, process, Channel(*await asyncio.open_unix_connection(sock=here)), hear)
     listening = asyncio.create_task(member.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             greeted = asyncio.create_task(member.greeted())
             worker.send(_loaded("0.0.0"))  # any first word
             await greeted

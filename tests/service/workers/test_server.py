@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import pickle
@@ -99,6 +100,18 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def has_ended(pid: int) -> bool | None:
+    """The same, for who waits for it."""
+    return None if is_running(pid) else True
+
+
+def is_over(revision: int, victim: int, status: dict[str, Any]) -> bool:
+    """Whether another worker is there in place of one, and what became of a revision is clear."""
+    failed = status["failure"] is not None and status["failure"]["revision"] == revision
+    replaced = is_ready(status) and victim not in pids(status)
+    return replaced and (failed or status["live"]["revision"] == revision)
 
 
 def is_refused(port: int) -> bool:
@@ -211,7 +224,7 @@ async def test_killed_workers_fail_nobody_but_their_own_callers_and_come_back_on
 ) -> None:
     clients, kills = 6, 4
     chance = random.Random(7)
-    killed: list[float] = []
+    killed: list[tuple[float, float]] = []  # from when until when each died
     with server_process.serving(tmp_path / "log", environment=settings(mount)) as server:
         await asyncio.to_thread(wait_until, server, is_ready)
         async with server_process.under_load(server.url, row, expected, clients, goes_on=True) as load:
@@ -219,10 +232,12 @@ async def test_killed_workers_fail_nobody_but_their_own_callers_and_come_back_on
                 say(mount, "2.0.0" if revision % 2 else "1.2.0", revision)
                 await asyncio.sleep(chance.uniform(0, 0.4))  # before, in and after the swap
                 victim = chance.choice([pid for pid in pids(server.status()) if pid])
-                killed.append(time.monotonic())
+                dies = time.monotonic()
                 os.kill(victim, signal.SIGKILL)
-                status = await asyncio.to_thread(wait_until, server, lambda one: not one["ready"] or one["failure"])
-                status = await asyncio.to_thread(wait_until, server, is_ready)
+                await asyncio.to_thread(server.wait_for, functools.partial(has_ended, victim))
+                killed.append((dies, time.monotonic()))
+                over = functools.partial(is_over, revision, victim)
+                status = await asyncio.to_thread(wait_until, server, over)
                 live = status["live"]
                 assert [(one["version"], one["revision"]) for one in status["workers"]] == [
                     (live["version"], live["revision"])
@@ -231,11 +246,10 @@ async def test_killed_workers_fail_nobody_but_their_own_callers_and_come_back_on
                     assert status["failure"]["reason"] == "CrashedWhileLoading"
         assert len(load.wrong) <= clients * kills
         for asked, said in load.wrong:
-            assert "Disconnected" in said or "reset" in said, said
-            assert any(asked <= when + 0.5 for when in killed)
-            assert any(asked >= when - 2.0 for when in killed)
+            assert said.startswith(("ServerDisconnectedError", "ClientOSError")), said  # as it waited, or as it wrote
+            assert any(dies - 2.0 <= asked <= died for dies, died in killed)
         assert total(server, "worker_restarts_total", reason="SIGKILL") == kills
-        assert sum(load.answers.values()) > 100
+        assert load.answers.total() > 0
         assert await asyncio.to_thread(server.end) == 0
 
 
@@ -252,7 +266,7 @@ def test_a_worker_that_hangs_is_started_anew_and_a_load_that_kills_is_not_tried_
         hangs, works = pids(status)
         silent = total(server, "worker_restarts_total", reason="Silent")
         os.kill(hangs, signal.SIGSTOP)
-        server.wait_for(lambda: None if is_running(hangs) else True, STARTING)
+        server.wait_for(lambda: has_ended(hangs), STARTING)
         assert is_running(works)
         wait_until(server, lambda status: is_ready(status) and hangs not in pids(status))
         assert total(server, "worker_restarts_total", reason="Silent") == silent + 1
@@ -293,7 +307,7 @@ def test_no_worker_outlives_its_parent_and_none_that_lost_the_live_bytes_answers
         os.kill(second, signal.SIGSTOP)
         server.process.kill()
         server.process.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         # The other one is being started again and again: it may end a moment later than one that runs.
         while (is_running(second) or not is_refused(server.port)) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -317,16 +331,18 @@ async def test_a_server_of_several_leaves_without_failing_who_asks_before_the_de
         assert first.json()["model_version"] == "1.2.0"
         everybody = [server.process.pid, *pids(server.status())]
         async with server_process.under_load(server.url, row, expected, clients=8) as load:
-            server.process.send_signal(signal.SIGTERM)
             began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(server.wait_for_status, lambda status: status["state"] == "draining")
-            await asyncio.sleep(delay / 2)
+            answered = load.answers.total()
+            while load.answers.total() < answered + 20:  # noqa: ASYNC110 - as it drains; nothing tells
+                await asyncio.sleep(0.005)
             for pid in everybody:  # from here on the kernel alone takes connections
                 os.kill(pid, signal.SIGSTOP)
             body = json.dumps(row).encode()
             request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
             waiting = [
-                connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+                connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
                 for _ in range(200)
             ]
             for connection in waiting:
@@ -340,9 +356,8 @@ async def test_a_server_of_several_leaves_without_failing_who_asks_before_the_de
 
             assert await asyncio.to_thread(answers) == [b"HTTP/1.1 200"] * len(waiting)
             connections.close()
-            assert await asyncio.to_thread(server.process.wait, 30) == 0
+            assert await asyncio.to_thread(server.process.wait, 60) == 0
         assert [text for asked, text in load.wrong if asked < began + delay] == []
-        assert sum(load.answers.values()) > 20
 
 
 @pytest.mark.parametrize("workers", ["0", "many", "-1", "1.5"])
