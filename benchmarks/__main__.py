@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -28,6 +27,7 @@ from benchmarks import (
     reloads,
     results,
     rounds,
+    runs,
     shadow,
     sizing,
     starts,
@@ -86,8 +86,8 @@ def run(
     wanted = {number: usual.seconds.get(number, SECONDS) for number in connections or usual.seconds}
     plan = rounds.Plan(wanted, times or usual.rounds, usual.once)
     compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or (subjects.QUICK if quick else ("*",)))]
-    found = _new_run(plan, compared)
-    file = out or _place(found, quick=quick)
+    found = runs.begin(plan, compared)
+    file = out or runs.place(found, quick=quick)
     rounds.measure(found, names or (QUICK_MODELS if quick else models.NAMES), compared, plan)
     if not load_only:
         for name in ("logistic",) if quick else ("logistic", "deep", "churn"):
@@ -113,23 +113,13 @@ def add_rounds(
 ) -> None:
     """Add rounds of load to a file of results, of the same machine and the same servers."""
     _confine()
-    found = _same(file)
+    found = runs.same(file)
     wanted = {number: WHOLE.seconds.get(number, SECONDS) for number in connections or WHOLE.seconds}
     first = 1 + max((sample.round for sample in found.samples), default=-1)
     compared = [one for one in subjects.ALL if _is_wanted(one.name, patterns or ("*",))]
     rounds.measure(found, names or models.NAMES, compared, rounds.Plan(wanted, times, first=first))
     results.write(found, file)
     _print(found)
-
-
-def _same(file: Path) -> results.Run:
-    """What a file says, if what would be measured now is what was measured then."""
-    found = results.read(file)
-    if found.machine != machine.this():
-        raise click.ClickException("those results are of another machine")
-    if found.source.changed or not machine.has_same_servers(found.source.commit):
-        raise click.ClickException(f"what was measured at {found.source.commit[:10]} has changed since")
-    return found
 
 
 def _confine() -> None:
@@ -141,25 +131,6 @@ def _confine() -> None:
 
 def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _new_run(plan: rounds.Plan, compared: list[subjects.Subject]) -> results.Run:
-    return results.Run(
-        began=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seconds={str(number): long for number, long in plan.seconds.items()},
-        machine=machine.this(),
-        source=machine.source(),
-        versions=machine.versions(),
-        subjects=[
-            results.Subject(one.name, one.says, peers.versions(one.peer) if one.peer else {}) for one in compared
-        ],
-    )
-
-
-def _place(found: results.Run, *, quick: bool) -> Path:
-    if quick:
-        return places.cache() / "results" / "quick.json"
-    return places.RESULTS / f"{found.began[:10]}-{found.source.commit[:7]}.json"
 
 
 def _print(found: results.Run) -> None:
@@ -196,7 +167,7 @@ def write_page(file: Path) -> None:
 def measure_reloads(name: str, count: int, pause: float, file: Path | None) -> None:
     """Swap versions under load, and print what callers and memory saw."""
     _confine()
-    found = _new_run(WHOLE, []) if file is None else _same(file)
+    found = runs.begin(WHOLE, []) if file is None else runs.same(file)
     reloads.measure(found, name, count, pause)
     if file is not None:
         results.write(found, file)
@@ -334,7 +305,7 @@ def measure_offline(
 def measure_traces() -> None:
     """Trace no request, one of a hundred, and every one, and print what that costs."""
     _confine()
-    found = _new_run(traces.PLAN, [])
+    found = runs.begin(traces.PLAN, [])
     head = ["traced", "connections", "answers a second", "a CPU second", "p50", "p99", "failed"]
     rows = [
         [
