@@ -47,7 +47,7 @@ def joined(tables: list[Any], place: Path, **options: Any) -> Path:
     return out
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=20),
     st.integers(1, 50),
