@@ -98,14 +98,32 @@ def test_a_row_that_the_model_raises_on_is_rejected_alone(run: Run, tmp_path: Pa
     ]
 
 
-def test_a_model_that_raises_on_everything_ends_the_job(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [{10}, {8, 9, 10}, {11, *range(20, 30)}])
+def test_rows_that_the_model_raises_on_may_be_alone_in_their_chunk(run: Run, tmp_path: Path, bad: set[int]) -> None:
+    class Raising(Parity):
+        def predict(self, table: Table) -> Outputs:
+            if np.isin(table.columns[0], list(bad)).any():
+                raise ArithmeticError("bad")
+            return super().predict(table)
+
+    count = max(bad) + 1
+    pq.write_table(table(rows(count)), tmp_path / "rows.parquet")
+    summary = run(tmp_path / "rows.parquet", version=answering(Raising()))
+    assert (summary.rows, summary.rejected) == (count - len(bad), len(bad))
+    assert predicted(tmp_path / "out.parquet") == expected([row for row in rows(count) if row["tenure"] not in bad])
+    assert [row for _, row, _ in rejects(tmp_path / "out.rejects.parquet")] == sorted(bad)
+
+
+@pytest.mark.parametrize(("count", "chunk"), [(1, 10), (70, 100), (345, 100)])
+def test_a_model_that_raises_on_everything_ends_the_job(run: Run, tmp_path: Path, count: int, chunk: int) -> None:
     class Broken(Parity):
         def predict(self, table: Table) -> Outputs:
             raise ArithmeticError("never")
 
-    pq.write_table(table(rows(70)), tmp_path / "rows.parquet")
-    with pytest.raises(BatchFailed, match="the model raised on each of 10 rows: ArithmeticError: never"):
-        run(tmp_path / "rows.parquet", version=answering(Broken()))
+    pq.write_table(table(rows(count)), tmp_path / "rows.parquet")
+    sentence = f"the model raised on each of {min(count, chunk)} rows: ArithmeticError: never"
+    with pytest.raises(BatchFailed, match=sentence):
+        run(tmp_path / "rows.parquet", version=answering(Broken()), chunk=chunk)
 
 
 def test_a_model_that_answers_with_too_few_rows_ends_the_job(run: Run, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _TYPES = {
     Datatype.INT64: pa.int64(),
     Datatype.BOOL: pa.bool_(),
 }
+_TELLING = 100  # rows of a chunk that the model raises on, all of them: it is the model's fault, and not theirs
 _BARE = "; a bare file does not say what a CSV's texts stand for: `modelroll pack` it with samples"
 
 
@@ -87,6 +88,7 @@ class Computer:
         self._reading = data.schema
         self._of_texts = data.of_texts
         self._fails = options.bad_rows == "fail"
+        self._telling = min(_TELLING, data.rows)
         self._typed = _typed(version, data, as_texts=as_texts)
         bare = any(column.datatype is Datatype.ANY for column in version.schema.inputs)
         self._hint = _BARE if data.of_texts and bare else ""
@@ -114,7 +116,8 @@ class Computer:
         """Answer the rows of a chunk.
 
         Raises:
-            BatchFailed: The model raised on all of them; or there are bad rows, and those are to end the job.
+            BatchFailed: The model raised on all of them, and they are 100 or all of the input; or there are bad rows,
+                and those are to end the job.
         """
         batch, refusals = chunk.batch, Refusals()
         passed = {name: self._passed(name, batch.column(name), refusals) for name in self._kept}
@@ -162,9 +165,12 @@ class Computer:
             first = error
         failed: dict[int, str] = {}
         parts = self._halved(table, 0, first, failed)
-        if not parts:
+        if parts:
+            return Outputs.concat(parts), failed
+        # What came before is not asked: after a restart, or in another process, that would be something else.
+        if table.rows >= self._telling:
             raise BatchFailed(f"the model raised on each of {table.rows} rows: {_said(first)}{self._hint}") from first
-        return Outputs.concat(parts), failed
+        return None, failed
 
     def _halved(self, table: Table, start: int, error: Exception, failed: dict[int, str]) -> list[Outputs]:
         """The answers of a table on which the model raised, half by half, down to the rows that it raises on."""
