@@ -46,10 +46,15 @@ for _ = 1, tonumber(ARGV[2]) do
 end
 return redis.call('XACK', KEYS[1], ARGV[1], unpack(places))
 """
-# What a consumer has pending goes with it, for ever: a read that Redis answers late may have given it something.
+# Who leaves with nothing is taken out of the group, and who was silent. By one script: with a consumer goes what it was
+# given since somebody asked. One that is taken out while it waits for events is made anew by its next.
 FORGET = """
-if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
-  return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local said = {}
+  for at = 1, #one, 2 do said[one[at]] = one[at + 1] end
+  if said.pending == 0 and (said.name == ARGV[2] or said.idle >= tonumber(ARGV[3])) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], said.name)
+  end
 end
 """
 
@@ -100,6 +105,8 @@ class RedisStreams:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+        with contextlib.suppress(ResponseError):  # whoever may not do that leaves them there
+            await self._forget()
         await self._broker.start()
 
     async def backlog(self) -> Backlog:
@@ -197,7 +204,7 @@ class RedisStreams:
         if left := await self._pending(10_000):
             places = [one["message_id"] for one in left]
             await self._client.xclaim(stream, group, consumer, 0, places, idle=self._idle, justid=True)
-        await self._forgetting(keys=[stream], args=[group, consumer])
+        await self._forget()
 
     async def _pending(self, count: int) -> list[Any]:
         """What this consumer was given and has not settled."""
@@ -206,6 +213,11 @@ class RedisStreams:
             stream, group, min="-", max="+", count=count, consumername=consumer
         )
         return found
+
+    async def _forget(self) -> None:
+        """Take out of the group whoever was silent for too long, and this consumer, where they have nothing."""
+        terms = self._terms
+        await self._forgetting(keys=[terms.input], args=[terms.group, terms.consumer, self._idle])
 
     def _event(self, at: bytes, fields: Fields, deliveries: int = 1) -> Event:
         place = f"{self._terms.input}/{at.decode()}"
