@@ -29,7 +29,10 @@ if key == "get job":
     turn = home / "turn"
     at = int(turn.read_text()) if turn.exists() else 0
     turn.write_text(str(at + 1))
-    print(json.dumps({{"status": told["states"][min(at, len(told["states"]) - 1)]}}))
+    state = told["states"][min(at, len(told["states"]) - 1)]
+    if isinstance(state, str):
+        sys.exit(state)
+    print(json.dumps({{"status": state}}))
 elif arguments[0] == "get":
     print(json.dumps(told[key]))
 elif arguments[0] == "logs":
@@ -154,6 +157,24 @@ def test_a_job_that_fails_is_a_failure(cluster: Cluster) -> None:
     assert "failed: MaxFailedIndexesExceeded: too many" in said.output
 
 
+def test_a_cluster_that_is_away_for_a_while_does_not_end_the_following(cluster: Cluster) -> None:
+    away = "The connection to the server was refused"
+    cluster.told["states"] = [{"active": 1}, away, away, {"active": 1}, away, COMPLETE]
+    said = cluster.batch("--name=tonight")
+    assert said.exit_code == 0, said.output
+    assert said.stdout == "job/tonight has succeeded\n"
+    assert said.stderr.count("the cluster cannot be asked, and is asked again: kubectl get: The connection") == 2
+
+
+def test_a_cluster_that_stays_away_leaves_the_job_to_itself(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "PATIENCE", 0.0)
+    cluster.told["states"] = [{"active": 1}, "The connection to the server was refused"]
+    said = cluster.batch("--name=tonight")
+    assert said.exit_code == 75  # a Job that fails ends with 1
+    assert "it is not followed any more: kubectl get: The connection to the server was refused" in said.stderr
+    assert "the Job goes on: `kubectl get job tonight` says how far it is" in said.stderr
+
+
 def test_pods_that_never_start_are_not_waited_for(cluster: Cluster) -> None:
     waiting = {"name": "batch", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
     cluster.told["states"] = [{"active": 1}]
@@ -210,6 +231,7 @@ def test_a_claim_that_is_not_there_is_named_with_those_that_are(cluster: Cluster
         ),
         (("--claim=m", "--artifact=a", "--data-claim="), "rows is no URL: say --data-claim"),
         (("--claim=m", "--artifact=a", "--index=1", "--dry-run"), "--index is for the pods of a Job"),
+        (("--release=churn", "--data-claim=d", "--digest=sha256:0"), "--digest is that of --artifact"),
         (("--claim=m", "--artifact=a", "--run=1", "--dry-run"), "--run is for the pods of a Job"),
     ],
 )

@@ -16,6 +16,7 @@ from modelroll_server.jobs import follow, manifest
 from modelroll_server.kubectl import Kubectl
 
 INDEXES = 4
+_UNSEEN = 75  # exit code where nobody knows how a Job ends: EX_TEMPFAIL of sysexits.h
 OPTIONS = (
     click.Option(["--job"], is_flag=True, help="Have the pods of a Job on a cluster do it, and follow it."),
     click.Option(["--release"], metavar="NAME", help="Job: the release whose image, model and claim it has."),
@@ -96,9 +97,9 @@ def run(context: click.Context, source: str, out: str, *, artifact: str | None, 
 def _made(
     context: click.Context, source: str, out: str, artifact: str | None, flags: dict[str, Any], kubectl: Kubectl | None
 ) -> manifest.Object:
-    template = _template(flags, artifact, kubectl)
     if artifact is None and context.params["model_digest"] is not None:
         raise click.UsageError("--digest is that of --artifact: what is live has the one that it was released with")
+    template = _template(flags, artifact, kubectl)
     if artifact is not None:
         template = manifest.with_model(template, artifact, context.params["model_digest"])
     indexes = context.params["indexes"] or INDEXES
@@ -196,8 +197,9 @@ def _follow(kubectl: Kubectl, name: str, indexes: int) -> None:
             word = follow.follow(
                 kubectl, name, report, lambda line: bar.console.print(line, markup=False, highlight=False)
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, KubectlFailed) as stop:
         ways = f"`kubectl get job {name}` says how far it is, `kubectl delete job {name}` ends it"
-        click.echo(f"modelroll: the Job goes on: {ways}", err=True)
-        sys.exit(130)
+        why = f"it is not followed any more: {stop.message}\n" if isinstance(stop, KubectlFailed) else ""
+        click.echo(f"modelroll: {why}the Job goes on: {ways}", err=True)
+        sys.exit(_UNSEEN if why else 130)
     click.echo(word or f"job/{name} has succeeded")

@@ -12,6 +12,7 @@ from modelroll_server.jobs.manifest import CONTAINER
 from modelroll_server.kubectl import Kubectl
 
 POLL = 1.0  # seconds between two looks
+PATIENCE = 60.0  # seconds for which a cluster may not be there: the Job goes on meanwhile
 _LINES = 20  # of a failed pod's log
 _INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -38,13 +39,12 @@ def follow(kubectl: Kubectl, name: str, report: Callable[[Standing], None], say:
 
     Raises:
         JobFailed: It failed, its pods cannot start, or it was deleted.
-        KubectlFailed: The cluster cannot be asked.
+        KubectlFailed: The cluster could not be asked for a minute.
     """
     said: set[str] = set()
     while True:
-        job = _found(kubectl, name)
+        job, found = _asked(kubectl, name, say)
         status = job.get("status", {})
-        found = kubectl.get("pods", f"--selector=batch.kubernetes.io/job-name={name}")["items"]
         report(Standing(status.get("succeeded", 0), status.get("failedIndexes", ""), status.get("active", 0)))
         for pod in found:
             if pod.get("status", {}).get("phase") == "Failed" and pod["metadata"]["name"] not in said:
@@ -61,6 +61,29 @@ def follow(kubectl: Kubectl, name: str, report: Callable[[Standing], None], say:
             if line not in said:
                 said.add(line)
                 say(line)
+        time.sleep(POLL)
+
+
+def _asked(kubectl: Kubectl, name: str, say: Callable[[str], None]) -> tuple[Object, list[Object]]:
+    """The Job and its pods, of a cluster that may not be there for a while.
+
+    Raises:
+        JobFailed: The Job is not there any more.
+        KubectlFailed: The cluster could not be asked for a minute.
+    """
+    until = time.monotonic() + PATIENCE
+    is_said = False
+    while True:
+        try:
+            return _found(kubectl, name), kubectl.get("pods", f"--selector=batch.kubernetes.io/job-name={name}")[
+                "items"
+            ]
+        except KubectlFailed as error:
+            if time.monotonic() > until:
+                raise
+            if not is_said:
+                say(f"the cluster cannot be asked, and is asked again: {error.message}")
+            is_said = True
         time.sleep(POLL)
 
 
