@@ -62,6 +62,14 @@ def test_everything_but_the_health_of_the_server_needs_a_token(
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), path
         assert answer.headers["www-authenticate"] == "Bearer"
         assert "x-model-version" not in answer.headers
+    for method, path in (
+        ("GET", "/v2/repository/x"),
+        ("GET", "/v2/repository/index"),
+        ("POST", "/v2/repository/index"),
+    ):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.headers.get("x-model-version")) == (401, None), path
+        assert "x-model-digest" not in answer.headers
     for path in ("/predict", "/batch_predict", "/predict/stream", "/health", "/v2/models/churn/infer"):
         assert client.post(path, json=row).status_code == 401, path
         assert client.post(path, content=iter([b"{", b"}"])).status_code == 401, path

@@ -1,6 +1,7 @@
 """Servers with other TLS and tokens: some cannot start, some know their clients, some are several processes."""
 
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -16,6 +17,9 @@ from cryptography import x509
 import credentials
 import server_process
 from guarded_server import CHURN, DESK, HEALTH, SHOP, Guarded, bearer, helm_test, open_connection, who
+from modelroll_server import settings
+from modelroll_server.access.access import Access
+from modelroll_server.app import App
 
 
 @pytest.mark.parametrize(
@@ -95,10 +99,37 @@ def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, ro
         assert asked.json()["model_version"] == "1.2.0"
         many = 'modelroll_caller_requests_total{caller="shop"}'
         server.wait_for(lambda: True if guarded.metric(many) >= 22 else None)
+        tls.replace({**second.files, "tls.key": first.key})
+        tokens.replace({"desk": b"short", "shop": DESK.encode()})
+        failing = [f'modelroll_credentials_failing{{what="{what}"}}' for what in ("certificate", "tokens")]
+        server.wait_for(lambda: all(guarded.metric(one) == 1 for one in failing) or None)
+        killed = {one["pid"] for one in server.status()["workers"]}
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        # Those that are started now find nothing that they could show, or be sure of.
+        server.wait_for_status(
+            lambda status: status["ready"] and not killed & {one["pid"] for one in status["workers"]}
+        )
+        assert credentials.shown(server.port) == second.serial
+        assert who(guarded, DESK)
+        assert not who(guarded, SHOP)
         with open_connection(guarded) as idle:
             idle.sendall(HEALTH)
             assert idle.recv(65536).startswith(b"HTTP/1.1 200")
             assert server.end() == 0  # in half of that time, without a goodbye of a client that does not read
+
+
+async def test_what_ends_the_looking_at_certificates_and_tokens_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Access) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(Access, "run", fail)
+    ports = dict.fromkeys(("PORT", "MANAGEMENT_PORT"), "0")
+    environment = {**ports, "HOST": "127.0.0.1", "GRPC_PORT": "off", "MODEL_PATH": str(tmp_path / "absent")}
+    with pytest.raises(RuntimeError, match="a fault"):
+        await App(settings.from_environment(environment)).run()
 
 
 def have_all_read(server: server_process.ServerProcess, times: int) -> bool:

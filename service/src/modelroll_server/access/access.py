@@ -21,7 +21,7 @@ from modelroll_server.access.callers import Callers
 from modelroll_server.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from modelroll_server.access.certificate import Current
+    from modelroll_server.access.certificate import Current, Pair
 
 LOOK_EVERY = 0.5  # seconds between two looks at the files; the kubelet brings changes within a minute or so
 
@@ -67,6 +67,18 @@ class Access:
         """
         for files in self._files:
             files.begin()
+
+    def join(self, pair: "Pair | None") -> None:
+        """Read all of it in a process that joins others: what cannot be used is here what it is to them.
+
+        Args:
+            pair: What they show; None where they show nothing.
+        """
+        assert (pair is None) == (self._tls[0] is None), "what others guard is not to be served in clear"
+        if pair is not None:
+            self.tls = certificate.current(pair)
+        for files in self._files:
+            files.look()
 
     async def run(self) -> None:
         """Look at the files for as long as the process runs."""

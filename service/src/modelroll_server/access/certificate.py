@@ -85,6 +85,15 @@ def read(directory: Path, client_ca: Path | None = None) -> Pair:
     return Pair(chain, key, authority, f"{certificate.serial_number:x}", expires, context)
 
 
+def again(chain: bytes, key: bytes, client_ca: bytes | None) -> Pair:
+    """A pair that another process of this server shows, whatever lies in the directory by now."""
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificates(chain)[0]
+    context = _context(chain, key, client_ca)
+    return Pair(chain, key, client_ca, f"{certificate.serial_number:x}", certificate.not_valid_after_utc, context)
+
+
 class _Parting(ssl.SSLObject):
     """It says goodbye, and does not wait to hear the same (RFC 8446, 6.1).
 

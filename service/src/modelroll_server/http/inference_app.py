@@ -232,7 +232,8 @@ class InferenceApp:
         path, method = exchange.scope["path"], exchange.scope["method"]
         if path in self._open and method in {"GET", "HEAD"}:
             return True
-        if self.repository is not None and path.startswith("/v2/repository/"):  # it has a token of its own
+        route = None if self.repository is None else self.repository.find(path)
+        if route is not None and method in route[0]:  # it has a token of its own
             return True
         exchange.caller = callers.find(exchange.heads.get(b"authorization"))
         return exchange.caller is not None

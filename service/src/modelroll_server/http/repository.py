@@ -71,6 +71,7 @@ class Repository:
         """
         await body.discard(exchange.receive)
         if not hmac.compare_digest(exchange.heads.get(b"authorization", b""), self._token):
+            exchange.version = None  # which its caller need not learn
             raise errors.Unauthorized("the model repository needs the token of this server")
 
     def _check(self, model: str) -> None:

@@ -1,7 +1,7 @@
 """Counters and histograms that cost a hot path next to nothing: plain numbers, read when Prometheus asks.
 
 `prometheus_client` takes a lock for each, and walks the buckets of a histogram. Here one thread, the event loop's,
-counts, observes and reads.
+counts, observes and reads; a series of a counter may be made in another one.
 """
 
 import bisect
@@ -36,7 +36,8 @@ class Counts:
         """The series of these labels; it may be kept."""
         found = self._series.get(values)
         if found is None:
-            found = self._series[values] = Count()
+            found = Count()
+            self._series = {**self._series, values: found}  # the one before may be read at this moment
         return found
 
     def collect(self) -> Iterator[CounterMetricFamily]:

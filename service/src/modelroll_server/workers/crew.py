@@ -27,6 +27,7 @@ from modelroll_server.workers.messages import (
     Asked,
     Drain,
     Drop,
+    Guard,
     Leave,
     Order,
     Report,
@@ -47,11 +48,15 @@ class NobodyLeft(errors.ModelrollError):
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """How a worker is started: its environment, the socket that it takes connections from, when it counts as hung."""
+    """How a worker is started: its environment, the socket that it takes connections from, when it counts as hung.
+
+    `guard` is what this server shows of itself by then.
+    """
 
     environment: Mapping[str, str]
     listening: socket.socket
     silence: float
+    guard: Callable[[], Guard]
 
 
 class Crew:
@@ -183,7 +188,7 @@ class Crew:
             NobodyLeft: no other worker serves what is live either.
         """
         await member.greeted()
-        member.send(*self._record.so_far(), *([Drain()] if self._record.draining else []))
+        member.send(self._start.guard(), *self._record.so_far(), *([Drain()] if self._record.draining else []))
         while True:
             live = self._live
             if live is not None and member.holds is not live:

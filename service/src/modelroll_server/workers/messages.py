@@ -62,6 +62,18 @@ class Refuse(msgspec.Struct, tag=True):
     for_good: bool
 
 
+class Guard(msgspec.Struct, tag=True):
+    """What this server shows of itself, as PEM: its certificate, the key, who signs those of clients. None in clear."""
+
+    chain: bytes | None
+    key: bytes | None
+    client_ca: bytes | None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "Guard(...)"
+
+
 class Accept(msgspec.Struct, tag=True):
     """Take connections from now on."""
 
@@ -148,7 +160,7 @@ class Report(msgspec.Struct, tag=True):
     families: list[Family]
 
 
-Order = See | Begin | Load | Swap | Drop | Adopt | Refuse | Accept | Drain | Leave | Told
+Order = Guard | See | Begin | Load | Swap | Drop | Adopt | Refuse | Accept | Drain | Leave | Told
 Answer = Hello | Loaded | Failed | Swapped | Asked | Report | Watched | Sample
 
 _LENGTH = struct.Struct(">I")

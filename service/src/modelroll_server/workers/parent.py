@@ -28,6 +28,7 @@ from modelroll_server.settings import Settings
 from modelroll_server.telemetry.metrics import Metrics
 from modelroll_server.workers.accounts import Accounts
 from modelroll_server.workers.crew import Crew, Start
+from modelroll_server.workers.messages import Guard
 from modelroll_server.workers.shared import SharedRecord
 
 TO_END = 3.0  # seconds that a worker may take to end after its last request
@@ -48,10 +49,11 @@ class Parent:
         self._record = SharedRecord(metrics, model=settings.model_name, lazy=settings.load == "lazy")
         window = Window(settings.drift_window, lambda: self._record.digest)
         accounts = Accounts(metrics, self._lifecycle, window)
-        # Each worker reads the same for itself; what becomes of it is told once, from here.
+        # Each worker reads the same for itself, but for a certificate that cannot be read any more when it is started;
+        # what becomes of it is told once, from here.
         self._access = Access((settings.tls_dir, settings.tls_client_ca), settings.tokens_dir, Metrics(), metrics)
         environment = configuration.to_environment(dataclasses.replace(settings, workers=count))
-        start = Start(environment, port, settings.worker_timeout)
+        start = Start(environment, port, settings.worker_timeout, self._guard)
         self._crew = Crew(count, start, self._record, accounts)
         self._source = sources.named(
             settings.model_path, settings.model_root, settings.model_digest, settings.target_dir
@@ -60,6 +62,12 @@ class Parent:
         self._watcher = Watcher(self._source, self._record, self._crew, Marker(settings.state_dir), trial)
         pod = (settings.pod_name, settings.pod_uid)
         self._management_app = ManagementApp(self._record, accounts, self._lifecycle, pod, self._crew.status)
+
+    def _guard(self) -> Guard:
+        if self._access.tls is None:
+            return Guard(None, None, None)
+        pair = self._access.tls.pair
+        return Guard(pair.chain, pair.key, pair.client_ca)
 
     def _model(self) -> str | None:
         return self._record.model if self._record.is_live else self._settings.model_name

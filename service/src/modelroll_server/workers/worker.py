@@ -17,6 +17,7 @@ import uvloop
 
 from modelroll_server import errors, listening
 from modelroll_server import settings as configuration
+from modelroll_server.access import certificate
 from modelroll_server.access.access import Access
 from modelroll_server.app import Answering
 from modelroll_server.http.asgi import Lifecycle
@@ -36,6 +37,7 @@ from modelroll_server.workers.messages import (
     Drain,
     Drop,
     Failed,
+    Guard,
     Hello,
     Leave,
     Load,
@@ -74,9 +76,9 @@ class Worker:
         self._inference, self._cache = answering.inference, answering.cache
         self._grace = settings.shutdown_timeout / (2 if settings.drain_delay else 1)
         self._access = Access((settings.tls_dir, settings.tls_client_ca), settings.tokens_dir, self._metrics, Metrics())
-        self._access.load()
-        application = answering.over_http(settings, self._lifecycle, self._numbers, self._access.callers)
-        self._listener = listening.listener(application, self._grace, self._access.tls)
+        self._application = answering.over_http(settings, self._lifecycle, self._numbers, self._access.callers)
+        self._is_guarded = asyncio.Event()
+        self._listener: listening.Listener | None = None
         self._serving: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._interrupted = asyncio.Event()
@@ -90,7 +92,7 @@ class Worker:
         self._channel.send(Hello())
         if self._cache is not None:
             self._cache.start()
-        jobs = (self._obey(), self._change(), self._report(), self._ask(), self._access.run(), self._left.wait())
+        jobs = (self._obey(), self._change(), self._report(), self._ask(), self._look(), self._left.wait())
         tasks = [asyncio.create_task(each) for each in jobs]
         # Each ends before this worker has left only by a fault, which must not leave half a worker behind.
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +116,8 @@ class Worker:
         while (order := await self._channel.order()) is not None:
             if isinstance(order, Told):
                 self._show(order.numbers)
+            elif isinstance(order, Guard):
+                self._join(order)
             else:
                 self._follow(order)
         os._exit(1)  # the parent is gone, and with it whoever would say what is live
@@ -131,6 +135,7 @@ class Worker:
                     self._loading.cancel()
                 self._changes.put_nowait(order)
             case Accept():
+                self._listener = listening.listener(self._application, self._grace, self._access.tls)
                 self._serving = asyncio.create_task(self._listener.serve([self._port]))
                 self._serving.add_done_callback(lambda _: self._left.set())
             case Drain():
@@ -140,6 +145,13 @@ class Worker:
                     self._interrupted.set()
                 else:
                     self._leaving = asyncio.create_task(self._leave(patience))
+
+    def _join(self, guard: Guard) -> None:
+        shown = None
+        if guard.chain is not None and guard.key is not None:
+            shown = certificate.again(guard.chain, guard.key, guard.client_ca)
+        self._access.join(shown)
+        self._is_guarded.set()
 
     async def _change(self) -> None:
         while True:
@@ -188,9 +200,13 @@ class Worker:
         self._channel.send(Asked())
         await asyncio.Event().wait()
 
+    async def _look(self) -> None:
+        await self._is_guarded.wait()
+        await self._access.run()
+
     async def _leave(self, patience: float) -> None:
         self._lifecycle.leaving.set()
-        if self._serving is None:
+        if self._serving is None or self._listener is None:
             self._left.set()
         else:
             while not (self._listener.started or self._serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
