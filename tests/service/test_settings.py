@@ -30,6 +30,8 @@ def test_an_empty_variable_counts_as_absent() -> None:
     [
         ("PORT", "http"),
         ("PORT", "65536"),
+        pytest.param("PORT", "9" * 5000, id="PORT-many-digits"),
+        pytest.param("WORKERS", "9" * 5000, id="WORKERS-many-digits"),
         ("MANAGEMENT_PORT", "-1"),
         ("GRPC_PORT", "none"),
         ("GRPC_MAX_RECEIVE_BYTES", "0"),
@@ -116,6 +118,13 @@ def test_a_bad_cache_url_is_refused_without_repeating_it(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
+def test_no_token_or_password_is_shown() -> None:
+    secrets = {"REPOSITORY_TOKEN": "secret-of-the-repository", "STREAM_PASSWORD": "secret"}
+    found = settings.from_environment({"MODEL_PATH": "a", **secrets})
+    assert found.repository_token == "secret-of-the-repository"
+    assert "secret" not in repr(found)
+
+
 @pytest.mark.parametrize("url", ["redis://redis", "rediss://user:secret@redis:6380/1", "unix:///run/redis.sock"])
 def test_a_cache_url_and_its_key_are_not_shown(url: str) -> None:
     found = settings.from_environment({"MODEL_PATH": "a", "CACHE_URL": url, "CACHE_KEY": "secret"})
@@ -128,6 +137,8 @@ def test_a_cache_url_and_its_key_are_not_shown(url: str) -> None:
     "url",
     [
         "redis://user:secret@redis:6379/0",
+        "redis://redis:6379?password=secret",
+        "rediss://redis/0?db=1&password=secret",
         "rediss://redis",
         "kafka://one:9092,two:9092",
         "kafka+ssl://kafka:9093",
@@ -137,13 +148,23 @@ def test_a_cache_url_and_its_key_are_not_shown(url: str) -> None:
 )
 def test_a_broker_is_named_by_its_address_which_is_not_shown(url: str) -> None:
     found = settings.from_environment({"MODEL_PATH": "a", "STREAM_URL": url, "STREAM_INPUT": "sensors"})
-    terms.of(found)
+    assert "secret" not in terms.of(found).shown
     assert found.stream_url == url
     assert url not in repr(found)
 
 
 @pytest.mark.parametrize(
-    "url", ["secret", "amqp://secret", "redis://", "redis://:6379", "kafka://one:secret", "nats://a,", "kafka://a,://"]
+    "url",
+    [
+        "secret",
+        "amqp://secret",
+        "redis://",
+        "redis://:6379",
+        "kafka://one:secret",
+        "nats://a,",
+        "kafka://a,://",
+        "kafka://a:9092,kafka://secret:9092",
+    ],
 )
 def test_a_bad_broker_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^STREAM_URL may be an address such as redis://") as refused:

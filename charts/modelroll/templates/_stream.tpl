@@ -107,7 +107,7 @@
 {{- if not (or .url .urlSecret.name) -}}
 {{- fail "stream.enabled is true, and nothing says where the broker is: set stream.url, such as redis://redis:6379/0, or stream.urlSecret.name." -}}
 {{- end -}}
-{{- if contains "@" .url -}}
+{{- if regexMatch "(?i)@|[?&]password=" .url -}}
 {{- fail "stream.url has a user or a password, which everybody who may read the Deployment would see: put the address into stream.urlSecret, or the two into stream.credentialsSecret." -}}
 {{- end -}}
 {{- if not .input -}}

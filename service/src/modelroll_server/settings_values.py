@@ -48,7 +48,7 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
 
 
 def _port(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= 65535):
         raise SettingsError(f"{name} is {text!r}, and may be a port: 0 (any free one) to 65535")
     return int(text)
 
@@ -72,7 +72,7 @@ def _message_bytes(name: str, text: str) -> int:
 def _workers(name: str, text: str) -> int | str:
     if text.lower() == "auto":
         return "auto"
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_WORKERS:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_WORKERS):
         raise SettingsError(f"{name} is {text!r}, and may be auto or a number from 1 to {MOST_WORKERS}")
     return int(text)
 
@@ -138,6 +138,7 @@ def _broker(name: str, text: str) -> str:
         several = text.split(",") if text.startswith(("kafka", "nats", "tls")) else [text]
         urls = [urllib.parse.urlsplit(url if "://" in url else f"//{url}") for url in several]
         wrong = urls[0].scheme not in BROKERS or not all(url.hostname for url in urls)
+        wrong |= text.startswith("kafka") and any("://" in url for url in several[1:])  # the first says it for all
         _ = [url.port for url in urls]
     except ValueError:
         wrong = True

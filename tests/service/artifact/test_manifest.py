@@ -53,6 +53,7 @@ WRONG: dict[str, Callable[[Document], object]] = {
     "a magnitude below none": lambda d: d["inputs"][0].update(max_abs=-1),
     "refuses unknown and knows nothing": lambda d: d["inputs"][0].update(unknown="refuse"),
     "fewer than no rows in a part": lambda d: d["inputs"][0]["histogram"]["counts"].__setitem__(0, -1),
+    "more rows than an int64 counts": lambda d: d["inputs"][0]["histogram"]["counts"].__setitem__(0, 2**63),
     "an edge too few": lambda d: d["inputs"][0]["histogram"]["edges"].pop(),
     "no edges of numbers": lambda d: d["inputs"][0]["histogram"].pop("edges"),
     "no parts": lambda d: d["inputs"][0].update(histogram={"counts": [], "edges": [1.0]}),

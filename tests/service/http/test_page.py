@@ -121,6 +121,11 @@ async def test_the_form_has_the_examples_and_the_command_asks_them(server: Serve
     assert answer.status_code == 200
 
 
+async def test_the_command_speaks_as_the_page_was_asked(server: Server) -> None:
+    answer = await server.inference.get("https://server/")
+    assert "curl -s https://server/predict --json" in answer.text
+
+
 HOSTILE = "</textarea></script>'\"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
 

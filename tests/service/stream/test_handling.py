@@ -141,8 +141,9 @@ async def refuse() -> None:
     raise KeyError
 
 
-def test_a_password_is_no_flag() -> None:
-    said = CliRunner().invoke(stream, ["--url", "redis://user:secret@redis", "--input", "sensors"])
+@pytest.mark.parametrize("url", ["redis://user:secret@redis", "redis://redis?password=secret"])
+def test_a_password_is_no_flag(url: str) -> None:
+    said = CliRunner().invoke(stream, ["--url", url, "--input", "sensors"])
     assert said.exit_code == 2
     assert "set STREAM_URL" in " ".join(said.output.split())
     assert "secret" not in said.output

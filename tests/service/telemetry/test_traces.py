@@ -115,6 +115,19 @@ async def test_a_request_over_http_and_one_over_grpc_are_part_of_their_callers_t
     assert len([span for span in sent.named("queue") if span.parent == larger.id]) == 1
 
 
+async def test_a_model_whose_name_begins_with_health_has_its_requests_traced(
+    connect: Callable[..., Traces], sent: Collector
+) -> None:
+    traces = connect()
+    async with stand_in_server.serving(traces=traces) as server:
+        for path in ("/v2/models/health-risk/infer", "/v2/health/live", "/health"):
+            await server.inference.post(path, json={}, headers=SAMPLED)
+    traces.close()
+    assert {span.name for span in sent.spans if span.kind == Message.SPAN_KIND_SERVER} == {
+        "POST /v2/models/{model}/infer"
+    }
+
+
 async def test_a_request_without_a_trace_begins_one_and_what_is_no_traceparent_counts_as_none(
     connect: Callable[..., Traces], sent: Collector
 ) -> None:

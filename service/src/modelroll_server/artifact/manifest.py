@@ -222,6 +222,8 @@ def _wrong_histogram(column: Input) -> str | None:
     if histogram is None:
         return None
     counts = len(histogram.counts)
+    if sum(histogram.counts) + histogram.other + (histogram.missing or 0) >= _MOST_ROWS:
+        return f"counts {_MOST_ROWS} rows or more"
     if column.datatype is Datatype.BYTES:
         values = histogram.values if histogram.values is not None else column.categories or []
         return None if counts == len(values) else f"has {counts} counts for {len(values)} values"
@@ -246,6 +248,7 @@ def _wrong_rows(manifest: Manifest) -> Iterator[str]:
         yield "golden: probability without classes"
 
 
+_MOST_ROWS = 2**63  # of an int64
 _MISSING: dict[Datatype, tuple[str, ...]] = {
     Datatype.FP64: ("refuse", "nan"),
     Datatype.FP32: ("refuse", "nan"),

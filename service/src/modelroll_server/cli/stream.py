@@ -1,5 +1,6 @@
 """`modelroll stream`: settings from flags and environment, then a consumer of a broker's events."""
 
+import re
 from typing import Any
 
 import click
@@ -46,7 +47,7 @@ def stream(path: str | None, **flags: Any) -> None:
     """
     from modelroll_server.stream import terms
 
-    if "@" in (flags["stream_url"] or ""):
+    if re.search(r"@|[?&]password=", flags["stream_url"] or "", re.IGNORECASE):
         raise click.UsageError(
             "--url may have no user and no password, as whoever lists processes sees it: set STREAM_URL"
         )

@@ -118,7 +118,7 @@ async def _asset(name: str, _: Exchange) -> Response:
 def _address(exchange: Exchange) -> str:
     """Where the caller found this server, for the command that asks the same; a browser's own address replaces it."""
     host = exchange.heads.get(b"host", b"")
-    return f"http://{host.decode()}" if _ADDRESS.match(host) else "http://localhost:8000"
+    return f"{exchange.scope['scheme']}://{host.decode() if _ADDRESS.match(host) else 'localhost:8000'}"
 
 
 def _render(about: card.Card | None, model: str, reason: str, address: str) -> bytes:
