@@ -150,7 +150,7 @@ def test_where_no_type_is_known_a_number_is_what_json_calls_one(any_address: str
     assert json.loads(answer) == expected
 
 
-@pytest.mark.parametrize("value", ["inf", "1_000", "x"])
+@pytest.mark.parametrize("value", ["inf", "1_000", "x", pytest.param("9" * 5000, id="many-digits")])
 def test_what_is_no_number_is_refused_where_one_belongs(address: str, value: str) -> None:
     result = run(address, "-", text=f"tenure,charges,contract\n3,{value},month\n")
     assert result.exit_code == 1

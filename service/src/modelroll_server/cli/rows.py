@@ -1,12 +1,11 @@
 """The rows that a person names to `modelroll predict`: JSON, lines of JSON, or CSV.
 
-Owns what a value of CSV stands for. It knows no server: what the columns hold is asked of who calls.
+It knows no server: what the columns hold is asked of who calls.
 """
 
 import csv
 import io
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Any
 
 import click
 
-from modelroll_server.schema import missing
+from modelroll_server.schema import texts
 
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _PARQUET = b"PAR1"  # https://parquet.apache.org/docs/file-format/
 _CSV = "CSV has commas between its values, and names in line 1"
 
@@ -93,7 +90,7 @@ def _from_csv(text: str, name: str, columns: Columns) -> list[Any]:
                 sentence = f"line {lines.line_num} has {len(values)} values, and the first has {len(names)} names"
                 raise click.ClickException(f"{name}: {sentence}")
             pairs = zip(names, values, strict=True)
-            rows.append({column: _value(value, columns.get(column)) for column, value in pairs})
+            rows.append({column: texts.value(value, columns.get(column)) for column, value in pairs})
     except csv.Error as error:
         raise click.ClickException(f"{name} is not CSV: line {lines.line_num}: {error}") from error
     return _some(rows, name, ": line 1 is read as the names" if names else "")
@@ -110,18 +107,3 @@ def _check_names(names: list[str], name: str, columns: Columns) -> None:
     if list(columns) == [f"x{index}" for index in range(len(columns))]:
         expected += ", in the order of the columns that it was fitted on without names"
     raise click.ClickException(f"{name}: {sentence}; {expected}")
-
-
-def _value(text: str, types: frozenset[str] | None) -> Any:
-    """What a text of CSV stands for, in a column that takes these types; what it takes not, the server refuses."""
-    if text in missing.SPELLINGS:
-        return text if types == frozenset({"string"}) else None
-    if types is None:
-        return json.loads(text) if _JSON_NUMBER.fullmatch(text) or text in {"true", "false"} else text
-    if "string" in types:
-        return text
-    if "boolean" in types:
-        return {"true": True, "false": False}.get(text.lower(), text)
-    if not _NUMBER.fullmatch(text.strip()):
-        return text
-    return int(text) if text.strip().lstrip("+-").isdigit() else float(text)

@@ -1,7 +1,5 @@
-"""What the texts of a CSV stand for: by what the column holds, as `modelroll predict` reads them."""
+"""What the texts of a CSV stand for, a column at a time: by what it holds, as `modelroll predict` reads them."""
 
-import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +9,9 @@ import pyarrow.compute as pc
 
 from modelroll_server.errors import shortened
 from modelroll_server.schema import Input, missing
+from modelroll_server.schema import texts as schema_texts
 from modelroll_server.tensors import Array, Datatype
 
-_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_BOOLEANS = {"true": True, "false": False}
 _ARROW = {Datatype.FP64: pa.float64(), Datatype.FP32: pa.float64(), Datatype.INT64: pa.int64()}
 _MISSING = pa.array(sorted(missing.SPELLINGS))
 _NOT_UTF8 = "is not UTF-8"
@@ -61,39 +57,23 @@ def _is_more_than_numbers(found: Any, numbers: Any) -> bool:
 def values(found: Sequence[bytes], described: Input) -> tuple[Array, list[tuple[int, str]]]:
     """What each of these texts stands for, [texts] of objects; and those that are no texts, with the sentence."""
     read = np.empty(len(found), object)
+    types = _types(described)
     refused = []
     for index, data in enumerate(found):
         try:
-            read[index] = value(data.decode(), described)
+            read[index] = schema_texts.value(data.decode(), types)
         except UnicodeDecodeError:
             refused.append((index, _NOT_UTF8))
     return read, refused
 
 
-def value(text: str, described: Input) -> Any:
-    """What a text stands for, as JSON would have it; the text itself where it is not what the column holds."""
-    kind = described.datatype
-    if text in missing.SPELLINGS:
-        return text if kind is Datatype.BYTES and described.missing == "refuse" else None
-    if kind is Datatype.ANY:
-        if not (_JSON_NUMBER.fullmatch(text) or text in _BOOLEANS):
-            return text
-        try:
-            return json.loads(text)
-        except ValueError:  # as below
-            return text
-    if kind is Datatype.BYTES:
-        return text
-    if kind is Datatype.BOOL:
-        return _BOOLEANS.get(text.lower(), text)
-    if not _NUMBER.fullmatch(text.strip()):
-        return text
-    if not text.strip().lstrip("+-").isdigit():
-        return float(text)
-    try:
-        return int(text)
-    except ValueError:  # more digits than Python reads
-        return text
+def _types(described: Input) -> frozenset[str] | None:
+    """The JSON types that a column takes; None: any."""
+    if described.datatype is Datatype.ANY:
+        return None
+    if described.datatype is Datatype.BYTES:
+        return frozenset({"string"} if described.missing == "refuse" else {"string", "null"})
+    return frozenset({"boolean" if described.datatype is Datatype.BOOL else "number"})
 
 
 def shown(sentence: str, value: Any) -> str:
