@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import feather
 
 from modelroll_server.errors import BatchFailed
-from modelroll_server.offline import places
+from modelroll_server.offline import chunks, places
 from modelroll_server.tensors import Outputs, Table
 from offline_jobs import Parity, Run, answering, expected, names, predicted, rows, table
 
@@ -133,7 +134,33 @@ def test_a_model_that_answers_with_too_few_rows_ends_the_job(run: Run, tmp_path:
 
     pq.write_table(table(rows(70)), tmp_path / "rows.parquet")
     with pytest.raises(BatchFailed, match="answered"):
-        run(tmp_path / "rows.parquet", version=answering(Short()))
+        run(tmp_path / "rows.parquet", version=answering(Short()), chunk=100)
+
+
+def test_a_column_that_the_output_has_no_form_for_is_named_before_anything_is_computed(
+    run: Run, tmp_path: Path
+) -> None:
+    spans = pa.array([pa.MonthDayNano([1, 2, 3])] * 20, pa.month_day_nano_interval())
+    feather.write_feather(table(rows(20)).append_column("span", spans), tmp_path / "rows.feather")
+    for suffix, name in (("parquet", "Parquet"), ("csv", "CSV")):
+        sentence = rf"{name} has no form for span \(month_day_nano_interval\): leave them out with --keep"
+        with pytest.raises(BatchFailed, match=sentence):
+            run(tmp_path / "rows.feather", tmp_path / f"out.{suffix}")
+        assert names(tmp_path) == ["rows.feather"]
+    assert run(tmp_path / "rows.feather", tmp_path / "out.arrow").rows == 20
+
+
+def test_rows_that_are_lost_on_the_way_end_the_job(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lossy(*arguments: Any) -> Iterator[chunks.Chunk]:
+        for chunk in read(*arguments):
+            yield replace(chunk, batch=chunk.batch.slice(0, 9), rows=chunk.rows[:9])
+
+    read = chunks.read
+    monkeypatch.setattr(chunks, "read", lossy)
+    pq.write_table(table(rows(100)), tmp_path / "rows.parquet")
+    with pytest.raises(BatchFailed, match=r"90 of 100 rows of a shard of rows\.parquet were computed"):
+        run(tmp_path / "rows.parquet")
+    assert not (tmp_path / "out.parquet").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])

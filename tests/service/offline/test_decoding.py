@@ -1,6 +1,7 @@
 """Values of Arrow columns and of CSV: taken where JSON's are taken, refused where those are, and equal."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,14 @@ def test_a_refusal_says_what_was_found() -> None:
         4: "x is not UTF-8",
         5: "x must be a number, got a string: 'inf'",
     }
+
+
+def test_decimals_become_the_integers_that_a_double_has_no_room_for() -> None:
+    column = Input(name="x", datatype=Datatype.INT64)
+    values = [Decimal(9007199254740993), Decimal(-(2**62) - 1)]
+    table, refusals = decoded(column, pa.array(values, pa.decimal128(25, 2)), of_texts=False)
+    assert not refusals
+    assert table.columns[0].tolist() == [9007199254740993, -(2**62) - 1]
 
 
 def test_doubles_that_single_precision_cannot_hold_are_refused_and_others_rounded() -> None:

@@ -68,6 +68,15 @@ def test_arrow_to_arrow(run: Run, tmp_path: Path) -> None:
     assert [row["probability"] for row in found] == [row["probability"] for row in expected(rows(345))]
 
 
+def test_csv_is_put_together_by_its_own_delimiter_though_a_name_has_a_line_end(run: Run, tmp_path: Path) -> None:
+    found = [{"id": row["id"], "a\nb": "x", **row} for row in rows(250)]
+    run(write_csv(found, tmp_path / "rows.csv", delimiter=";"), tmp_path / "out.csv", delimiter=";")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file, delimiter=";"))
+    assert [line["id"] for line in lines] == [row["id"] for row in found]
+    assert {line["a\nb"] for line in lines} == {"x"}
+
+
 def test_a_csv_comes_out_of_parquet_with_its_numbers_as_numbers(run: Run, tmp_path: Path) -> None:
     run(write_csv(rows(345), tmp_path / "rows.csv"))
     assert predicted(tmp_path / "out.parquet") == expected(rows(345))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from modelroll_server.errors import BatchFailed
 from modelroll_server.offline import sources
 from modelroll_server.offline.dataset import Shard
 from modelroll_server.tensors import Array
@@ -92,8 +93,10 @@ def _of_size(batches: Iterable[Any], size: int) -> Iterator[Any]:
 def _joined(batches: list[Any]) -> Any:
     if len(batches) == 1:
         return batches[0]
-    table = pa.Table.from_batches(batches).combine_chunks()
-    return table.to_batches()[0]
+    first, *more = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    if more:
+        raise BatchFailed("a chunk of rows has a column of more than 2 GiB of texts: say --chunk with fewer")
+    return first
 
 
 def _completed(batch: Any, schema: Any, partition: dict[str, int | str | None]) -> Any:

@@ -71,6 +71,27 @@ class _ParquetWriter:
         self._writer.close()
 
 
+def check_takes(kind: Format, schema: Any, options: Options) -> None:
+    """See that files of a format can have these columns, before any is computed.
+
+    Raises:
+        BatchFailed: They cannot; the message names them.
+    """
+    if not _takes(kind, schema, options):
+        wrong = [f"{one.name} ({one.type})" for one in schema if not _takes(kind, pa.schema([one]), options)]
+        raise BatchFailed(f"{kind.name} has no form for {', '.join(wrong)}: leave them out with --keep")
+
+
+def _takes(kind: Format, schema: Any, options: Options) -> bool:
+    try:
+        writer = kind.writer(pa.BufferOutputStream(), schema, options)
+        writer.write(pa.Table.from_arrays([pa.nulls(1, field.type) for field in schema], schema=schema))
+        writer.close()
+    except pa.ArrowException:
+        return False
+    return True
+
+
 def repeating(table: Any) -> list[str]:
     """The columns of a table, as Parquet names them, of which a file is smaller with a dictionary of their values.
 

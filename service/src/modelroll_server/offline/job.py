@@ -158,6 +158,8 @@ class Job:
         self._check_apart(data)
         as_texts = data.of_texts and self._format.of_texts
         computer = Computer(self._version, data, self._options, as_texts=as_texts)
+        for schema in (computer.schema, computer.rejects):
+            formats.check_takes(self._format, schema, self._options)
         return self.carry_out(self.journal(data), data, computer)
 
     def carry_out(self, journal: Journal, data: dataset.Dataset, computer: Computer) -> Summary:
@@ -277,11 +279,18 @@ class Job:
                         self._computed += computed.rows
                         if is_last:
                             break
+                    self._check_whole(shard, data, writer)
 
     def _finished(self, every: dict[int, Finished], shard: dataset.Shard, began: float, finished: Finished) -> None:
         every[shard.index] = finished
         if self._trace is not None:
             self._trace.phase("shard", began, time.monotonic(), _attributes(shard, finished))
+
+    def _check_whole(self, shard: dataset.Shard, data: dataset.Dataset, writer: ShardWriter) -> None:
+        """See that no row of a shard was lost on the way."""
+        if writer.rows != shard.piece.rows:
+            self._check_unchanged(data)
+            raise BatchFailed(f"{writer.rows} of {shard.piece.rows} rows of a shard of {shard.file.name} were computed")
 
     def _results(
         self, left: list[dataset.Shard], data: dataset.Dataset, computer: Computer

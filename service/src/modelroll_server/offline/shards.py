@@ -127,6 +127,11 @@ class ShardWriter:
         self._rejects: _File | None = None
         self._answered = _File(parts.part(shard), computer.schema, kind, options)
 
+    @property
+    def rows(self) -> int:
+        """How many were written, those that were rejected among them."""
+        return sum(file.rows for file in self._files())
+
     def write(self, computed: Computed) -> None:
         """Write what became of its next chunk."""
         for batch in computed.answered:
