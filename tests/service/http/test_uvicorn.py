@@ -315,11 +315,9 @@ async def test_a_body_that_has_what_looks_like_a_proposal_is_taken_as_it_is(serv
     ]
     document = json.dumps({"inputs": inputs}).encode()
     body = document + len(text).to_bytes(4, "little") + text
-    request = post(body, f"Inference-Header-Content-Length: {len(document)}").replace(
-        b"/predict", b"/v2/models/churn/infer", 1
-    )
+    length = f"Inference-Header-Content-Length: {len(document)}"
     async with listening(server.app) as port, connected(port) as connection:
-        connection.writer.write(request)
+        connection.writer.write(post(body, length, line="POST /v2/models/churn/infer HTTP/1.1"))
         status, _, answer = await connection.answer()
     assert status == 400
     assert repr(text.decode()) in json.loads(answer)["message"]
