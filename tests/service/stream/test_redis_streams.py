@@ -70,7 +70,7 @@ async def test_an_event_that_comes_as_a_consumer_leaves_is_not_lost(
     async with server.client() as client:
         leaving = consumer(server, stream, "leaving")
         await leaving.start()
-        ask, later = Redis.xpending_range, []
+        ask, later = Redis.xpending_range, []  # who leaves asks what it has, and may do so more than once
 
         async def then_given(self: Any, *arguments: Any, **named: Any) -> Any:
             found = await ask(self, *arguments, **named)
@@ -82,7 +82,7 @@ async def test_an_event_that_comes_as_a_consumer_leaves_is_not_lost(
         monkeypatch.setattr(Redis, "xpending_range", then_given)
         await leaving.stop()
         monkeypatch.undo()
-        assert len(later) == 1
+        assert later
         left = await client.xpending_range(stream, GROUP, min="-", max="+", count=10)
         assert [one["message_id"] for one in left] == later
 

@@ -40,10 +40,18 @@ class Runs:
 
 def in_one_worker(mount: Path, version: str, what: str) -> None:
     """Write a version whose load does something in one worker only: whoever makes the directory first."""
-    first = f"__import__('pathlib').Path({str(mount / version)!r})"
-    happens = f"(not {first}.exists() and ({first}.mkdir() or True) and {what})"
-    model = f"__import__('joblib').load({str(mount / 'churn' / '2.0.0' / 'model.joblib')!r})"
-    (mount / "churn" / f"{version}.pkl").write_bytes(pickle.dumps(Runs(f"({happens}, {model})[1]")))
+    code = f"""
+import joblib, os
+try:
+    os.mkdir({str(mount / version)!r})
+except FileExistsError:
+    pass
+else:
+    {what}
+model = joblib.load({str(mount / "churn" / "2.0.0" / "model.joblib")!r})
+"""
+    expression = f"(lambda scope: exec({code!r}, scope) or scope['model'])({{}})"
+    (mount / "churn" / f"{version}.pkl").write_bytes(pickle.dumps(Runs(expression)))
 
 
 def say(mount: Path, version: str, revision: int) -> None:
