@@ -59,7 +59,9 @@ class Release:
         # On a small node pods that drain still count: with the chart's own share their successors would not fit.
         share = {"resources.requests.cpu": "50m", "resources.requests.memory": "200Mi"}
         flags = _flags(_image_settings() | base | share | _dotted(settings))
-        self.namespace.helm("install", name, chart, *flags)
+        # Helm applies a chart's CRD with each release: of another chart it would be another one, which is refused.
+        crd = [] if chart == CHART else ["--skip-crds"]
+        self.namespace.helm("install", name, chart, *crd, *flags)
 
     def upgrade(self, **settings: str) -> None:
         """`helm upgrade` to the present chart with the values of before and these, without a wait."""
