@@ -147,6 +147,7 @@ def test_the_number_of_workers_can_be_somebody_elses() -> None:
         (("url=redis://redis:port",), 'has "redis://redis:port" where a host is to stand'),
         ((r"url=kafka://one:9092\,:9092",), 'has ":9092" where a host is to stand'),
         ((r"url=nats://one\,",), 'has "" where a host is to stand'),
+        ((r"url=kafka://one:9092\,kafka://two:9092",), 'has "kafka://two:9092" where a host is to stand'),
         (("sasl=plain",), "set stream.credentialsSecret.name, or no sasl"),
         (("url=redis://redis?password=secret",), "stream.url has a user or a password"),
         (("sasl=plain", "credentialsSecret.name=a"), "stream.url is of another broker"),

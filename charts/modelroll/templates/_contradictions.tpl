@@ -164,7 +164,7 @@ Values that contradict each other, each refused with a sentence. What is wrong b
 {{- end -}}
 {{- $user := dig "runAsUser" (dig "runAsUser" 1 (.Values.podSecurityContext | default dict)) (.Values.securityContext | default dict) -}}
 {{- $unprivileged := dig "runAsNonRoot" (dig "runAsNonRoot" false (.Values.podSecurityContext | default dict)) (.Values.securityContext | default dict) -}}
-{{- if and $unprivileged (eq (int64 $user) 0) -}}
+{{- if and $unprivileged (not (kindIs "invalid" $user)) (eq (int64 $user) 0) -}}
 {{- fail "securityContext or podSecurityContext has runAsUser 0 and runAsNonRoot true: the kubelet would start no container. Set another user, or runAsNonRoot=false." -}}
 {{- end -}}
 {{- $spread := list -}}

@@ -124,9 +124,10 @@
 {{- fail "stream.sasl is how Kafka is shown a user and a password: set stream.credentialsSecret.name, or no sasl." -}}
 {{- end -}}
 {{- if .url -}}
-{{- range splitList "," .url -}}
-{{- if not (regexMatch "^([a-z+]+://)?(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/?#\\s]+)(:[0-9]{1,5})?([/?#]\\S*)?$" .) -}}
-{{- fail (printf "stream.url has %q where a host is to stand, with or without a port: give one such as redis://redis:6379/0 or kafka://one:9092,two:9092." .) -}}
+{{- $isKafka := hasPrefix "kafka" .url -}}
+{{- range $at, $host := splitList "," .url -}}
+{{- if or (and $at $isKafka (contains "://" $host)) (not (regexMatch "^([a-z+]+://)?(\\[[0-9A-Fa-f:.]+\\]|[^\\[\\]:/?#\\s]+)(:[0-9]{1,5})?([/?#]\\S*)?$" $host)) -}}
+{{- fail (printf "stream.url has %q where a host is to stand, with or without a port: give one such as redis://redis:6379/0 or kafka://one:9092,two:9092." $host) -}}
 {{- end -}}
 {{- end -}}
 {{- $kafka := hasPrefix "kafka" .url -}}

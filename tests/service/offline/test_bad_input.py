@@ -14,6 +14,7 @@ from pyarrow import feather
 
 from modelroll_server.errors import BatchFailed
 from modelroll_server.offline import places
+from modelroll_server.offline.parts import Finished, Parts
 from offline_jobs import Run, expected, names, predicted, rows, table
 
 
@@ -70,6 +71,7 @@ def test_an_arrow_file_that_is_cut_short(run: Run, tmp_path: Path) -> None:
         ("tenure,charges,contract\n1,2,month\n".encode("utf-16"), "is not CSV in UTF-8"),
         (b"tenure,charges,contract,tenure\n1,2,month,1\n", "more than one column 'tenure'"),
         (b"1,2,month\n", "has no column tenure, charges, contract"),
+        (b"tenure,charges,contract\r1,2,month\r", "its lines must end with LF or CRLF"),
     ],
 )
 def test_a_csv_that_is_none(run: Run, tmp_path: Path, data: bytes, message: str) -> None:
@@ -147,7 +149,7 @@ def test_columns_of_the_input_that_would_be_there_twice(run: Run, tmp_path: Path
 
 def test_a_column_that_csv_has_no_form_for(run: Run, tmp_path: Path) -> None:
     pq.write_table(table(rows(5)).append_column("list", pa.array([[1]] * 5)), tmp_path / "rows.parquet")
-    with pytest.raises(BatchFailed, match="CSV has no form for list: write Parquet, or leave them out with --keep"):
+    with pytest.raises(BatchFailed, match=r"CSV has no form for list \(list<.*>\): leave them out with --keep"):
         run(tmp_path / "rows.parquet", tmp_path / "out.csv")
 
 
@@ -178,11 +180,38 @@ def test_an_output_that_would_replace_its_input_is_refused(run: Run, tmp_path: P
     assert pq.read_table(place).num_rows == 5
 
 
-def test_an_output_that_the_glob_would_match_is_refused(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "named"),
+    [
+        ("*.parquet", r"out\.parquet lies in the input"),
+        ("**/[pr]*.parquet", r"part-00000\.parquet lies in the input"),
+        ("r**.parquet", r"r\*\*\.parquet is no glob: "),
+    ],
+)
+def test_an_output_that_the_glob_would_match_is_refused(run: Run, tmp_path: Path, pattern: str, named: str) -> None:
     pq.write_table(table(rows(5)), tmp_path / "rows.parquet")
-    with pytest.raises(BatchFailed, match=r"out\.parquet lies in the input"):
-        run(f"{tmp_path}/*.parquet")
+    with pytest.raises(BatchFailed, match=named):
+        run(f"{tmp_path}/{pattern}")
     assert run(f"{tmp_path}/r*.parquet").rows == 5
+
+
+def test_a_shard_that_cannot_be_finished_ends_the_job_whatever_comes_after_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Parts.finish
+
+    def fails_once(self: Parts, shard: int, finished: Finished) -> None:
+        if shard == 1:
+            raise RuntimeError("a fault in the thread that writes")
+        finish(self, shard, finished)
+
+    pq.write_table(table(rows(50)), tmp_path / "rows.parquet", row_group_size=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(Parts, "finish", fails_once)
+        with pytest.raises(RuntimeError, match="a fault in the thread"):
+            run(tmp_path / "rows.parquet", shard_rows=10)
+    assert not (tmp_path / "out.parquet").exists()
+    assert run(tmp_path / "rows.parquet", shard_rows=10).rows == 50
 
 
 def test_an_output_within_the_input_is_refused(run: Run, tmp_path: Path) -> None:

@@ -127,9 +127,8 @@ class _ArrowWriter:
 
 class _CsvWriter:
     def __init__(self, sink: Any, schema: Any, options: Options) -> None:
-        nested = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-        if nested:
-            raise BatchFailed(f"CSV has no form for {', '.join(nested)}: write Parquet, or leave them out with --keep")
+        if binary := [field.name for field in schema if pa.types.is_binary(field.type)]:  # Arrow writes it as it is
+            raise BatchFailed(f"CSV has no form for {', '.join(binary)}: write Parquet, or leave them out with --keep")
         self._writer = arrow_csv.CSVWriter(
             sink, schema, write_options=arrow_csv.WriteOptions(delimiter=options.delimiter)
         )

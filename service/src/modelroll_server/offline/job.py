@@ -188,6 +188,8 @@ class Job:
     def _end(self, journal: Journal, data: dataset.Dataset, finished: dict[int, Finished]) -> Assembled:
         """Put OUT together of all shards, or leave them as parts."""
         self._check_unchanged(data)
+        if lacking := [shard.index for shard in data.shards if shard.index not in finished]:
+            raise BatchFailed(f"shards {', '.join(map(str, lacking))} are not finished, though nothing went wrong")
         if self._order.parts:
             self._parts.tidy(finished)
         else:
@@ -236,7 +238,7 @@ class Job:
     def _check_apart(self, data: dataset.Dataset) -> None:
         """An output among the input would be input to the next run."""
         listing, parts = data.listing, self._parts.directory.path
-        for place in (self._out, self._rejects):
+        for place in (self._out, self._rejects, self._parts.part(0)):
             if listing.would_have(place):
                 raise BatchFailed(f"{place} lies in the input: write it to another place")
         if any(file.path.startswith(f"{parts}/") for file in listing.files):

@@ -303,7 +303,11 @@ def listing(url: str, suffixes: frozenset[str]) -> Listing:
         return Listing(named.path.rpartition("/")[0], [named], is_directory=False)
     if not _MAGIC & set(url):
         raise BatchFailed(f"nothing is at {url}")
-    matches = [Place(fs, path) for path in sorted(fs.glob(named.path)) if not fs.isdir(path)]
+    try:
+        paths = sorted(fs.glob(named.path))
+    except ValueError as error:
+        raise BatchFailed(f"{url} is no glob: {error}") from error
+    matches = [Place(fs, path) for path in paths if not fs.isdir(path)]
     if not matches:
         raise BatchFailed(f"nothing matches {url}")
     plain = named.path[: min(at for at, letter in enumerate(named.path) if letter in _MAGIC)]
