@@ -22,6 +22,15 @@ from modelroll_server.access.access import Access
 from modelroll_server.app import App
 
 
+class Known(Guarded):
+    """One whose clients show a certificate of the same authority."""
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """What they trust and show."""
+        return self.authority.trust(self.first, self.tls.place.with_name("client.pem"))
+
+
 @pytest.mark.parametrize(
     ("what", "files", "said", "workers"),
     [
@@ -82,9 +91,11 @@ def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, ro
     tokens = credentials.Mounted(tmp_path / "tokens", {"shop": SHOP.encode()})
     environment = {"TLS_DIR": str(tls.place), "TOKENS_DIR": str(tokens.place), "WORKERS": "2"}
     environment["SHUTDOWN_TIMEOUT"] = "60"
+    environment["TLS_CLIENT_CA"] = str(tmp_path / "ca.crt")
+    (tmp_path / "ca.crt").write_bytes(authority.pem)
     with server_process.serving(tmp_path / "log", str(CHURN / "1.2.0"), environment=environment) as server:
         server.wait_for_live("1.2.0")
-        guarded = Guarded(server, authority, first, tls, tokens)
+        guarded = Known(server, authority, first, tls, tokens)
         assert who(guarded, SHOP)
         tls.replace(second.files)
         tokens.replace({"shop": DESK.encode()})
@@ -113,6 +124,7 @@ def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, ro
         assert credentials.shown(server.port) == second.serial
         assert who(guarded, DESK)
         assert not who(guarded, SHOP)
+        assert not opens(server.port, authority.trust())  # without a certificate
         with open_connection(guarded) as idle:
             idle.sendall(HEALTH)
             assert idle.recv(65536).startswith(b"HTTP/1.1 200")

@@ -1,4 +1,4 @@
-"""A program that runs `modelroll batch` as often as it is asked to; `put`, which uploads a file; and `policy`.
+"""A program that runs `modelroll batch` as often as it is asked to; `put`, which uploads a file; `policy`; `uploads`.
 
 Each time in a child of a process that has everything imported, and no threads: to start one anew takes seconds. A line
 of JSON asks for it; the answer is a line with the child's process, and one with what it ended with.
@@ -57,6 +57,11 @@ def run(arguments: list[str], variables: dict[str, str | None], said: str, kill:
         return 0
     if arguments[0] == "policy":
         fsspec.filesystem("s3").call_s3("put_bucket_policy", Bucket=arguments[1], Policy=arguments[2])
+        return 0
+    if arguments[0] == "uploads":  # that were begun in a bucket, and not ended
+        found = fsspec.filesystem("s3").call_s3("list_multipart_uploads", Bucket=arguments[1])
+        for one in found.get("Uploads", []):
+            sys.stdout.write(f"{one['Key']}\n")
         return 0
     try:
         cli(arguments)

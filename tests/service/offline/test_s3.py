@@ -85,6 +85,13 @@ class Runs:
         self.begin(*arguments)
         assert self.end() == Ended(0, "")
 
+    def uploads(self, bucket: str) -> list[str]:
+        """The names of what was begun there in pieces and is neither ended nor given up."""
+        self.begin("uploads", bucket)
+        ended = self.end()
+        assert ended.code == 0, ended.said
+        return ended.said.splitlines()
+
     def __call__(self, source: object, out: object, *flags: str, **options: Any) -> Ended:
         """One run, to its end."""
         self.begin("batch", str(source), str(out), *FLAGS, *flags, **options)
@@ -336,21 +343,51 @@ def test_an_input_that_may_not_be_read(runs: Runs, rows: str, tmp_path: Path) ->
     assert names(tmp_path) == []
 
 
+PIECES = {"FSSPEC_S3": json.dumps({"default_block_size": 5 * 2**20})}  # the smallest that there are
+
+
 def test_an_output_that_is_uploaded_in_pieces(runs: Runs, bucket: Path, local: Path, tmp_path: Path) -> None:
     """Killed before one is whole, be it a part or the output, it is not there; what goes on comes to the same end."""
     noise = customers(345).append_column("noise", pa.array([os.urandom(10_000).hex() for _ in range(345)]))
     pq.write_table(noise, tmp_path / "rows.parquet")
-    pieces = {"FSSPEC_S3": json.dumps({"default_block_size": 5 * 2**20})}  # the smallest that there are
     arguments = (tmp_path / "rows.parquet", "s3://bucket/out.parquet", "--shard-rows", "1000")
     for number in range(2):
-        killed = runs(*arguments, survive=number, operations=["Complete"], **pieces)
+        killed = runs(*arguments, survive=number, operations=["Complete"], **PIECES)
         assert killed.code == -signal.SIGKILL, killed.said
         assert [name for name in names(bucket / "out.parquet.parts") if "part-" in name] == ["part-00000.parquet"][
             :number
         ]
         assert "out.parquet" not in visible(bucket)
-    runs.well(*arguments, **pieces)
+        assert runs.uploads("bucket")
+    runs.well(*arguments, **PIECES)
     assert visible(bucket) == ["out.parquet", "out.rejects.parquet"]
     found = pq.read_table(bucket / "out.parquet").drop_columns("predicted_at")
     assert found.column("noise").equals(noise.take([at for at in range(345) if at not in BAD]).column("noise"))
     assert found.drop_columns("noise").to_pylist() == predicted(local / "out.parquet")
+
+
+def test_a_shard_that_fails_half_way_leaves_nothing(runs: Runs, bucket: Path, tmp_path: Path) -> None:
+    """Nor an upload that was begun: stores keep those, unseen, and are paid for it."""
+    wide = [os.urandom(25_000).hex() + "x" * 400_000 for _ in range(160)]  # a row group before the first bad row
+    pq.write_table(customers(160).append_column("noise", pa.array(wide)), tmp_path / "rows.parquet")
+    flags = ("--shard-rows", "1000", "--bad-rows", "fail")
+    failed = runs(tmp_path / "rows.parquet", "s3://bucket/out.parquet", *flags, **PIECES)
+    assert failed.code == 65, failed.said
+    assert names(bucket / "out.parquet.parts") == ["_journal.json"]
+    assert runs.uploads("bucket") == []
+
+
+def test_an_output_that_cannot_be_put_together_leaves_nothing(runs: Runs, server: s3.S3, tmp_path: Path) -> None:
+    bucket = server.bucket("refused")
+    noise = customers(345).append_column("noise", pa.array([os.urandom(20_000).hex() for _ in range(345)]))
+    pq.write_table(noise, tmp_path / "rows.parquet", row_group_size=100)
+    runs.well(tmp_path / "rows.parquet", "s3://refused/out.parquet", "--parts")
+    whom = {"Principal": {"AWS": [s3.GUEST]}, "Action": ["s3:*"]}
+    all_of_it = {**whom, "Effect": "Allow", "Resource": ["arn:aws:s3:::refused", "arn:aws:s3:::refused/*"]}
+    last = {**whom, "Effect": "Deny", "Resource": ["arn:aws:s3:::refused/out.parquet.parts/part-00003.parquet"]}
+    runs.do("policy", "refused", json.dumps({"Version": "2012-10-17", "Statement": [all_of_it, last]}))
+    failed = runs(tmp_path / "rows.parquet", "s3://refused/out.parquet", AWS_ACCESS_KEY_ID=s3.GUEST, **PIECES)
+    assert failed.code == 1
+    assert "s3://refused/out.parquet cannot be written: Forbidden" in failed.said
+    assert visible(bucket) == ["out.parquet.parts", "out.rejects.parquet"]
+    assert runs.uploads("refused") == []
