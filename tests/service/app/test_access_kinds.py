@@ -61,10 +61,10 @@ def test_only_clients_with_a_certificate_are_spoken_to_where_an_authority_is_nam
     known = authority.trust(one, tmp_path / "one.pem")
     with server_process.serving(tmp_path / "log", str(CHURN / "1.2.0"), environment=environment) as server:
         server.wait_for_live("1.2.0")
-        assert httpx.post(f"{server.url}/predict", json=row, verify=known).status_code == 200
+        assert httpx.post(f"{server.url}/predict", json=row, verify=known, timeout=60).status_code == 200
         for nobody in (authority.trust(), authority.trust(later.issue(), tmp_path / "other.pem")):
             with pytest.raises(httpx.HTTPError):
-                httpx.post(f"{server.url}/predict", json=row, verify=nobody)
+                httpx.post(f"{server.url}/predict", json=row, verify=nobody, timeout=60)
         asked = helm_test(server, TRUSTED=tls.place / "tls.crt", WANTS_CERTIFICATES="true")
         assert asked.returncode == 0, asked.stderr
         guarded = Guarded(server, authority, one, tls, tls)
@@ -106,7 +106,7 @@ def test_several_workers_show_the_same_and_are_told_of_as_one(tmp_path: Path, ro
         assert not who(guarded, SHOP)
         expires = x509.load_pem_x509_certificate(second.chain).not_valid_after_utc.timestamp()
         assert guarded.metric("modelroll_certificate_expiry_timestamp_seconds") == expires
-        asked = httpx.post(f"{server.url}/predict", json=row, headers=bearer(DESK), verify=guarded.trust)
+        asked = httpx.post(f"{server.url}/predict", json=row, headers=bearer(DESK), verify=guarded.trust, timeout=60)
         assert asked.json()["model_version"] == "1.2.0"
         many = 'modelroll_caller_requests_total{caller="shop"}'
         server.wait_for(lambda: True if guarded.metric(many) >= 22 else None)
