@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 import brokers
 from modelroll_server.stream.counts import StreamCounts
@@ -17,7 +16,7 @@ from modelroll_server.stream.redis_streams import RedisStreams
 from modelroll_server.stream.terms import Terms
 
 GROUP = "those"
-CLAIM_AFTER = 6.0
+CLAIM_AFTER = 600.0
 pytestmark = pytest.mark.needs("redis")
 _NAMES = itertools.count()
 
@@ -64,29 +63,6 @@ async def given(client: Any, stream: str, name: str) -> bytes:
     return bytes(place)
 
 
-async def test_an_event_that_comes_as_a_consumer_leaves_is_not_lost(
-    server: brokers.Redis, stream: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with server.client() as client:
-        leaving = consumer(server, stream, "leaving")
-        await leaving.start()
-        ask, later = Redis.xpending_range, []  # who leaves asks what it has, and may do so more than once
-
-        async def then_given(self: Any, *arguments: Any, **named: Any) -> Any:
-            found = await ask(self, *arguments, **named)
-            later.append(await client.xadd(stream, {"data": b"{}"}))
-            # As its read is given it, that was cancelled; if Redis does not know of that yet, it has it already.
-            await client.xreadgroup(GROUP, "leaving", {stream: ">"}, count=1)
-            return found
-
-        monkeypatch.setattr(Redis, "xpending_range", then_given)
-        await leaving.stop()
-        monkeypatch.undo()
-        assert later
-        left = await client.xpending_range(stream, GROUP, min="-", max="+", count=10)
-        assert [one["message_id"] for one in left] == later
-
-
 async def test_a_consumer_that_leaves_with_nothing_is_forgotten(server: brokers.Redis, stream: str) -> None:
     async with server.client() as client:
         leaving = consumer(server, stream, "leaving")
@@ -123,8 +99,8 @@ async def test_a_consumer_that_was_forgotten_while_it_waited_gets_its_next_event
     async with server.client() as client, server.client() as waiting:
         await client.xgroup_create(stream, GROUP, id="0", mkstream=True)
         await client.xgroup_createconsumer(stream, GROUP, "idle")
-        read = asyncio.create_task(waiting.xreadgroup(GROUP, "idle", {stream: ">"}, block=5000))
-        async with asyncio.timeout(5):
+        read = asyncio.create_task(waiting.xreadgroup(GROUP, "idle", {stream: ">"}, block=60_000))
+        async with asyncio.timeout(60):
             while not (await client.info("clients"))["blocked_clients"]:  # noqa: ASYNC110 - Redis has no event for it
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
@@ -151,7 +127,7 @@ async def test_what_a_user_has_to_be_allowed(
         subject = consumer(server, stream, "known", url=server.url.replace("//", "//known:password@"))
         await subject.start()
         await client.xadd(stream, {"data": b"{}"})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await client.xlen(f"{stream}.predictions"):  # noqa: ASYNC110 - Redis has no event for it
                 await asyncio.sleep(0.01)
         await subject.backlog()
