@@ -1,4 +1,4 @@
-"""A consumer at NATS: what is long in work stays its own, and a reading that fails is begun anew."""
+"""A consumer at NATS: what is long in work stays its own, a reading that fails is begun anew, and one ends at once."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 import brokers
 import stand_in
 from modelroll_server.registry.registry import Registry
-from modelroll_server.stream import consuming
+from modelroll_server.stream import consuming, nats_jetstream
 from modelroll_server.stream.consuming import Consumption
 from modelroll_server.stream.counts import StreamCounts
 from modelroll_server.stream.credentials import Credentials
@@ -98,3 +98,28 @@ async def test_a_reading_that_failed_is_begun_anew(broker: brokers.Nats, monkeyp
     await subject.stop()
     assert found.lost(IDS) == []
     assert fetches[1] is not fetches[0]
+
+
+async def test_what_is_said_late_of_a_fetch_holds_up_nobody_who_leaves(
+    broker: brokers.Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_jetstream, "CONNECT_SECONDS", 10 * GUARD)  # that the client waits as it leaves
+    monkeypatch.setattr(nats_jetstream, "FETCH_SECONDS", 0.1)
+    fetched = asyncio.Event()
+
+    async def then_told(self: Any, *args: Any, **more: Any) -> Any:
+        try:
+            return await FETCH(self, *args, **more)
+        finally:
+            await self._nc.publish(self._deliver, headers={"Status": "408"})
+            await self._nc.flush()
+            fetched.set()
+
+    monkeypatch.setattr(JetStreamContext.PullSubscription, "fetch", then_told)
+    subject = consumer(broker, Echo())
+    await subject.start()
+    await fetched.wait()
+    leaving = asyncio.create_task(subject.stop())
+    done, _ = await asyncio.wait({leaving}, timeout=GUARD)  # the client loses the cancellation of `asyncio.timeout`
+    assert done
+    await leaving

@@ -159,6 +159,7 @@ class NatsJetStream:
             if read:
                 await self._on_read(read)
             cancellation.check()
+        await reader.unsubscribe()  # else the client waits for somebody to take what the server says of the last fetch
 
     async def _on_read(self, read: "Sequence[Msg]") -> None:
         async def extend() -> None:
