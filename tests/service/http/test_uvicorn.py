@@ -19,6 +19,7 @@ from modelroll_server.registry.target import Target
 from modelroll_server.schema import Row, Schema
 from modelroll_server.schema.json import JsonDecoder
 from modelroll_server.tensors import Table
+from raw_connection import Connection, connected
 from stand_in_server import THREADS, Server, listening
 
 BODY = json.dumps({**stand_in.ROW, "charges": 0.25}).encode()
@@ -28,32 +29,6 @@ ANSWER = b'{"prediction":3,"probability":[0.75,0.25],"model_version":"1.0.0"}'
 def post(body: bytes = BODY, *headers: str, line: str = "POST /predict HTTP/1.1") -> bytes:
     head = [line, "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
-
-
-class Connection:
-    """One client's connection, byte by byte."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 60)).decode()
-        status, *lines = head.strip().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines)
-        body = await self.reader.readexactly(int(headers.get("content-length", 0)))
-        return int(status.split()[1]), headers, body
-
-    async def ends(self) -> bool:
-        return await asyncio.wait_for(self.reader.read(1), 60) == b""
-
-
-@contextlib.asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Connection]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield Connection(reader, writer)
-    finally:
-        writer.close()
 
 
 @pytest.fixture(params=[wire.Connection, HttpToolsProtocol], ids=["offered", "asgi"])
